@@ -1,0 +1,90 @@
+"""What crosses the pipe between the pool (daemon) and a worker. Frames: `mongarsd.ground.frames`.
+
+The daemon sends Load once and first. The worker answers Ready or Refused (and exits after Refused). From then on it
+sends an Output a step, and a Pulse at least every `PULSE` seconds, also in the middle of a long prefill of several
+steps: a worker that stays silent for `hang_timeout` is hung. End of file on the pipe means that the daemon is dead: exit.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mongarsd.ground.errors import ErrorInfo
+from mongarsd.ground.job import Event, Job
+
+PULSE = 1.0  # seconds
+
+
+class Load(Struct, frozen=True, tag="load", kw_only=True):
+    """Everything a worker needs; it reads no settings and no environment."""
+
+    model: str  # digest
+    path: str
+    node: str  # the name that Started carries
+    slots: int
+    context: int  # tokens a slot
+    decode_threads: int
+    prefill_threads: int
+    queue: int  # jobs that may wait
+    max_gap: float  # seconds
+    gpu_layers: int = 0
+    backend: str = "llama"  # or "fake", for tests of everything above the engine
+
+
+class Submit(Struct, frozen=True, tag="submit"):
+    job: Job
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    job: str
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """Finish nothing, free the memory, exit 0."""
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """What the loaded model says of itself."""
+
+    architecture: str
+    parameters: int
+    vocabulary: int  # tokens
+    context_train: int  # tokens
+    context: int  # tokens a slot, as loaded
+    slots: int
+    kv_bytes_per_token: int
+    has_template: bool
+    thinks: bool = False  # the template knows <think>
+    build: str = ""  # of the native library: part of every cache key
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    info: ModelInfo
+    seconds: float  # to load
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    error: ErrorInfo
+
+
+class Output(Struct, frozen=True, tag="output"):
+    """All events of one step, in order."""
+
+    events: tuple[Event, ...]
+
+
+class Pulse(Struct, frozen=True, tag="pulse", kw_only=True):
+    """Alive, and what the scheduler holds right now."""
+
+    busy_slots: int
+    queued: int
+    backlog_prefill: int  # uncached prompt tokens not computed yet, queue included
+    backlog_decode: int  # tokens still to be produced, queue included, at their expected length
+    prefill_rate: float  # tokens a second, recent; 0 = not measured yet
+    decode_rate: float  # tokens a second over all streams, recent
+    step: float  # seconds, recent median
+    cached_tokens: int  # held in KV cells for reuse
+
+
+ToWorker = Load | Submit | Cancel | Stop
+FromWorker = Ready | Refused | Output | Pulse

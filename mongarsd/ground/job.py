@@ -1,0 +1,128 @@
+"""Job and Event: what is to be generated, and what has happened. The same bytes on pipe, mesh and in tests."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, structs
+
+from mongarsd.ground.errors import ErrorInfo
+from mongarsd.ground.sampling import Sampling
+
+MAX_STOPS = 16
+MAX_TOP_LOGPROBS = 20
+
+
+class Priority(enum.StrEnum):
+    INTERACTIVE = "interactive"  # somebody is waiting
+    BATCH = "batch"  # runs when nobody is
+
+
+class Message(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One turn of a conversation, as a chat template sees it."""
+
+    role: str
+    content: str = ""
+    name: str | None = None
+    reasoning: str | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_call_id: str | None = None
+
+
+class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One sequence to generate. Exactly one of `messages`, `text` and `tokens` is the prompt.
+
+    `produced` holds the tokens already delivered to the client: whoever runs the job goes on after the last of them.
+    """
+
+    id: str  # random, 32 hex digits
+    model: str  # digest of the weights, "sha256:<64 hex>"
+    messages: tuple[Message, ...] | None = None
+    text: str | None = None
+    tokens: tuple[int, ...] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    template_args: dict[str, Any] = {}  # extra names for the chat template, e.g. {"enable_thinking": false}
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None  # counts `produced` too; None = what the context leaves
+    stop: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=MAX_STOPS)] = ()
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None  # None = off; N = N alternatives a token
+    cache_prompt: bool = True
+    priority: Priority = Priority.INTERACTIVE
+    account: str = ""
+    deadline: float | None = None  # seconds this job may still take, from when it is handed over
+    produced: tuple[int, ...] = ()
+
+    def resume(self, produced: tuple[int, ...]) -> Job:
+        """The same job, to be carried on after `produced` (all tokens delivered since the very start)."""
+        return structs.replace(self, produced=produced)
+
+
+class TokenLogprob(Struct, frozen=True, omit_defaults=True):
+    """A token's log-probability before sampling, natural logarithm, and its best alternatives, best first."""
+
+    token: int
+    piece: bytes  # may be part of a UTF-8 character
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()  # (token, piece, logprob)
+
+
+class Timings(Struct, frozen=True, omit_defaults=True):
+    """Seconds, by the monotonic clock of the node that ran the job."""
+
+    queue: float = 0.0
+    prefill: float = 0.0  # admission to first token
+    decode: float = 0.0  # first token to last
+    restarts: int = 0  # how often the job was moved after a crash
+
+
+class Usage(Struct, frozen=True, omit_defaults=True):
+    """Tokens."""
+
+    prompt: int
+    completion: int
+    cached: int = 0  # of the prompt, taken from the prefix cache
+
+
+class FinishReason(enum.StrEnum):
+    STOP = "stop"  # end of generation, or a stop string
+    LENGTH = "length"  # max_tokens, or the context is full
+    CANCELLED = "cancelled"  # the client went away
+    DEADLINE = "deadline"  # the job's time was up
+
+
+class Started(Struct, frozen=True, omit_defaults=True, tag="started"):
+    """The job left the queue. Sent again, with `restarted`, when it is carried on after a crash."""
+
+    job: str
+    node: str
+    queue: float  # seconds waited
+    prompt: int  # tokens
+    cached: int = 0  # tokens
+    restarted: bool = False
+
+
+class Delta(Struct, frozen=True, omit_defaults=True, tag="delta"):
+    """New tokens and exactly their text (the last one of a job may be cut by a stop string)."""
+
+    job: str
+    tokens: tuple[int, ...]
+    text: str = ""
+    reasoning: str = ""  # text inside <think>…</think>
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Finished(Struct, frozen=True, omit_defaults=True, tag="finished"):
+    job: str
+    reason: FinishReason
+    usage: Usage
+    timings: Timings = Timings()
+    stop: str | None = None  # the stop string that matched
+
+
+class Failed(Struct, frozen=True, omit_defaults=True, tag="failed"):
+    job: str
+    error: ErrorInfo
+
+
+Event = Started | Delta | Finished | Failed

@@ -1,0 +1,65 @@
+"""What a user may set. `default.toml` in `mongarsd/daemon` documents every key; `mongarsd.daemon.config` reads it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
+Bytes = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Auto = Literal["auto"]
+
+
+class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    listen: tuple[str, ...] = ("127.0.0.1:8420",)
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    key_hashes: tuple[Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")], ...] = ()
+    max_body: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 * 1024 * 1024  # bytes
+    max_connections: Count = 256
+    max_connections_per_client: Count = 64
+    header_timeout: Seconds = 10.0
+    write_timeout: Seconds = 30.0
+    ping_interval: Seconds = 10.0
+    drain: Seconds = 25.0
+
+
+class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    default: str = "smollm2-135m-instruct"
+    preload: bool = True
+    keep_alive: Annotated[float, Meta(ge=-1.0, le=31_536_000.0)] = -1.0  # seconds idle before unload; -1 = never
+    offline: bool = False
+
+
+class InferenceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    slots: Annotated[int, Meta(ge=1, le=64)] | Auto = "auto"
+    context: Annotated[int, Meta(ge=256, le=1_048_576)] | Auto = "auto"  # tokens a slot
+    decode_threads: Annotated[int, Meta(ge=1, le=256)] | Auto = "auto"
+    prefill_threads: Annotated[int, Meta(ge=1, le=256)] | Auto = "auto"
+    workers: Annotated[int, Meta(ge=1, le=16)] | Auto = "auto"
+    memory_budget: Bytes | Auto = "auto"
+    gpu_layers: Annotated[int, Meta(ge=0, le=1000)] | Auto = "auto"
+    queue: Annotated[int, Meta(ge=0, le=10_000)] = 64
+    max_gap: Annotated[float, Meta(ge=0.02, le=10.0)] = 0.25  # seconds a running stream may pause for a prefill chunk
+    max_tokens: Annotated[int, Meta(ge=1, le=1_048_576)] = 8192
+    hang_timeout: Annotated[float, Meta(ge=1.0, le=3600.0)] = 20.0
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "human", "json"] = "auto"
+
+
+class ControlSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    socket: str = ""  # path; empty = control.sock in $RUNTIME_DIRECTORY, else in the state directory
+    group: str = ""  # unix group of the socket
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    server: ServerSettings = ServerSettings()
+    models: ModelSettings = ModelSettings()
+    inference: InferenceSettings = InferenceSettings()
+    log: LogSettings = LogSettings()
+    control: ControlSettings = ControlSettings()

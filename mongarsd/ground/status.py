@@ -1,0 +1,77 @@
+"""What the node says of itself on the control socket; `mongarsctl` reads the same types."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Reasoned(Struct, frozen=True):
+    """A knob, its value, and one sentence why."""
+
+    name: str
+    value: str
+    why: str
+
+
+class ModelStatus(Struct, frozen=True, kw_only=True):
+    """A model on disk, and what its worker is doing if it is loaded."""
+
+    name: str
+    digest: str
+    size: int  # bytes on disk
+    architecture: str = ""
+    parameters: int = 0
+    quantization: str = ""
+    context_length: int = 0  # tokens the model was trained for
+    licence: str = ""
+    source: str = ""
+    modified: float = 0.0  # seconds since the epoch
+    state: Literal["on_disk", "loading", "ready", "restarting", "failed"] = "on_disk"
+    error: str = ""
+    pid: int | None = None
+    memory: int = 0  # bytes resident in the worker
+    context: int = 0  # tokens a slot, as loaded
+    slots: int = 0
+    busy_slots: int = 0
+    queued: int = 0
+    prefill_rate: float = 0.0  # tokens a second, recent
+    decode_rate: float = 0.0  # tokens a second over all streams, recent
+    cached_tokens: int = 0  # held in KV cells
+    restarts: int = 0
+    idle_for: float = 0.0  # seconds
+    expires_in: float | None = None  # seconds until unload; None = never
+
+
+class BoardStatus(Struct, frozen=True, kw_only=True):
+    name: str
+    cores: int
+    memory_total: int  # bytes, cgroup limit respected
+    memory_available: int
+    temperature: float | None = None  # °C, the hottest zone
+    throttled: str = ""  # why, in words; empty = not
+    load: float = 0.0  # one-minute load average
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    version: str
+    pid: int
+    uptime: float  # seconds
+    listen: tuple[str, ...]
+    state_dir: str
+    memory: int  # bytes resident in the daemon
+    board: BoardStatus
+    models: tuple[ModelStatus, ...]
+    recommendation: tuple[Reasoned, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class PullProgress(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a pull's NDJSON stream; the last has status "success" or `error`."""
+
+    status: str
+    total: int | None = None  # bytes
+    completed: int | None = None
+    digest: str | None = None
+    error: str | None = None
