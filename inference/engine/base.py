@@ -49,7 +49,7 @@ class NoRoom(Exception):
 
 
 class Backend(Protocol):
-    """Not thread-safe; every method is called from the engine's one thread."""
+    """Called from the engine's one thread only, but for `prompt`, which another may call while a step runs."""
 
     info: ModelInfo
 
@@ -81,8 +81,7 @@ class Backend(Protocol):
         """Make `target` (cleared before) hold the same cells as the whole of `source`."""
         ...
 
-    def set_threads(self, decode: int, prefill: int) -> None:
-        ...
+    def set_threads(self, decode: int, prefill: int) -> None: ...
 
     def close(self) -> None:
         """Free everything. Idempotent."""

@@ -1,8 +1,8 @@
 """What crosses the pipe between the pool (daemon) and a worker. Frames: `mongarsd.ground.frames`.
 
 The daemon sends Load once and first. The worker answers Ready or Refused (and exits after Refused). From then on it
-sends an Output a step, and a Pulse at least every `PULSE` seconds, also in the middle of a long prefill of several
-steps: a worker that stays silent for `hang_timeout` is hung. End of file on the pipe means that the daemon is dead: exit.
+sends an Output a step, and a Pulse about every `PULSE` seconds, between the steps of a long prefill too: a worker that
+stays silent for `hang_timeout` is hung. End of file on the pipe means that the daemon is dead: exit.
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""Which KV sequence (slot) holds which tokens, and where a new prompt is best placed. Pure bookkeeping.
+
+Each slot has cells of its own (split KV: 1.1 to 1.4 times faster in a mixed load than one pool that every row scans).
+A slot keeps its tokens after its job has ended, until somebody needs it: that is the prefix cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mongarsd.inference.engine.radix import RadixTree
+
+#: Copying moves a slot's whole buffer (split KV), about the time of a few dozen prefilled tokens.
+MIN_COPY = 32
+#: A tail shorter than this is not worth another slot.
+MIN_TAIL = 64
+
+
+class Placement(NamedTuple):
+    slot: int
+    cached: int  # tokens of the prompt that are there already
+    source: int | None = None  # copy this slot first, then cut to `cached`
+
+
+@dataclass
+class Slot:
+    busy: bool = False
+    used: float = field(default=float("-inf"))  # when its last job ended
+
+
+class Cells:
+    def __init__(self, slots: int) -> None:
+        self._slots = [Slot() for _ in range(slots)]
+        self._tree = RadixTree()
+
+    @property
+    def free(self) -> int:
+        return sum(not slot.busy for slot in self._slots)
+
+    @property
+    def held(self) -> int:
+        """Tokens that idle slots keep for reuse."""
+        return sum(len(self._tree.path(i)) for i, slot in enumerate(self._slots) if not slot.busy)
+
+    def cached(self, prompt: Sequence[int]) -> int:
+        """Tokens of the prompt that `take` would find. The last one is always computed: it gives the first logits."""
+        return min(self._tree.match(prompt)[0], len(prompt) - 1)
+
+    def take(self, prompt: Sequence[int], *, reuse: bool = True) -> Placement | None:
+        """Occupy the slot where the prompt needs the least computing; None if all are busy."""
+        idle = [i for i, slot in enumerate(self._slots) if not slot.busy]
+        if not idle:
+            return None
+        placement = self._place(prompt, idle) if reuse else Placement(self._victim(idle), 0)
+        self._slots[placement.slot].busy = True
+        self._tree.set(placement.slot, prompt[: placement.cached])
+        return placement
+
+    def publish(self, slot: int, tokens: Sequence[int]) -> None:
+        """The slot now holds `tokens`: others may copy from it while it works."""
+        self._tree.set(slot, tokens)
+
+    def release(self, slot: int, tokens: Sequence[int], now: float) -> None:
+        """The job has ended and left `tokens` in the slot."""
+        self._tree.set(slot, tokens)
+        self._slots[slot].busy = False
+        self._slots[slot].used = now
+
+    def _place(self, prompt: Sequence[int], idle: list[int]) -> Placement:
+        match, holders = self._tree.match(prompt)
+        match = min(match, len(prompt) - 1)
+        victim = self._victim(idle)
+        at_hand = [i for i in idle if i in holders]
+        if match and at_hand:
+            nearest = min(at_hand, key=lambda i: len(self._tree.path(i)))
+            tail = len(self._tree.path(nearest)) - match
+            if nearest == victim or tail < MIN_TAIL or match < MIN_COPY:
+                return Placement(nearest, match)
+            return Placement(victim, match, source=nearest)  # another conversation goes on from there: keep it
+        if match >= MIN_COPY:
+            return Placement(victim, match, source=min(holders))
+        return Placement(victim, 0)
+
+    def _victim(self, idle: list[int]) -> int:
+        """An empty slot, else the least recently used one."""
+        return min(idle, key=lambda i: (bool(self._tree.path(i)), self._slots[i].used, i))

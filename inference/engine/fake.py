@@ -1,0 +1,122 @@
+"""A backend without a model: the next token is a function of all tokens before it. For tests, and to try the daemon.
+
+It keeps real books of its cells, so an engine that skips, repeats or misplaces a token is caught at once.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from urllib.parse import parse_qs
+
+from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.job import Job, TokenLogprob
+from mongarsd.inference.engine.base import Prompt, Row, Sampled
+from mongarsd.inference.worker.protocol import Load, ModelInfo
+
+VOCABULARY = 257  # the bytes, and one end token
+END = 256
+LETTERS = b"etaoin shrdlu"
+
+
+def next_token(tokens: Sequence[int], seed: int = 0) -> int:
+    """A letter that depends on every token before it; a full stop now and then, and the end after "!"."""
+    if tokens and tokens[-1] == ord("!"):
+        return END
+    digest = zlib.crc32(b"".join(t.to_bytes(2, "little") for t in tokens), seed)
+    if digest % 97 == 0:
+        return ord("!")
+    return LETTERS[digest % len(LETTERS)]
+
+
+class FakeSampler:
+    def __init__(self, backend: FakeBackend, job: Job) -> None:
+        self._backend, self._job = backend, job
+
+    def accept(self, tokens: Sequence[int]) -> None:
+        pass
+
+    def sample(self, row: int) -> Sampled:
+        token = next_token(self._backend.outputs[row], 0 if self._job.sampling.greedy else self._job.sampling.seed)
+        if self._job.sampling.ignore_eos and token == END:
+            token = ord(".")
+        if self._job.logprobs is None:
+            return Sampled(token, None)
+        piece = self._backend.pieces((token,))[0]
+        top = tuple((t, self._backend.pieces((t,))[0], -0.5 - i) for i, t in enumerate(range(self._job.logprobs)))
+        return Sampled(token, TokenLogprob(token, piece, -0.25, top))
+
+    def close(self) -> None:
+        pass
+
+
+class FakeBackend:
+    """`load.path` may carry figures as a query: `row=` and `step=` are seconds, slept in `decode`."""
+
+    def __init__(self, load: Load) -> None:
+        query = parse_qs(load.path.partition("?")[2])
+        self._per_row = float(query.get("row", ["0"])[0])
+        self._per_step = float(query.get("step", ["0"])[0])
+        self._cells: list[list[int]] = [[] for _ in range(load.slots)]
+        self.outputs: dict[int, list[int]] = {}  # row number of the last step -> all tokens up to it
+        self.info = ModelInfo(
+            architecture="fake",
+            parameters=VOCABULARY,
+            vocabulary=VOCABULARY,
+            context_train=load.context,
+            context=load.context,
+            slots=load.slots,
+            kv_bytes_per_token=2,
+            has_template=True,
+            build="fake",
+        )
+
+    def prompt(self, job: Job) -> Prompt:
+        if job.tokens is not None:
+            if any(not 0 <= t < VOCABULARY for t in job.tokens):
+                raise BadRequest(f"a token is outside the vocabulary of {VOCABULARY}", param="prompt")
+            return Prompt(list(job.tokens))
+        if job.text is not None:
+            return Prompt(list(job.text.encode()))
+        lines = "".join(f"{m.role}: {m.content}\n" for m in job.messages or ())
+        return Prompt(list(f"{lines}assistant: ".encode()))
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        return [bytes([t]) if t < END else b"" for t in tokens]
+
+    def is_end(self, token: int) -> bool:
+        return token == END
+
+    def sampler(self, job: Job, prompt: Sequence[int]) -> FakeSampler:  # noqa: ARG002 (it knows its cells)
+        if any(token >= VOCABULARY for token, _ in job.sampling.logit_bias):
+            raise BadRequest("a token is outside the vocabulary", param="logit_bias")
+        return FakeSampler(self, job)
+
+    def decode(self, rows: Sequence[Row]) -> None:
+        self.outputs = {}
+        for index, row in enumerate(rows):
+            cells = self._cells[row.sequence]
+            if not row.tokens or row.start != len(cells) or row.start + len(row.tokens) > self.info.context:
+                raise RuntimeError(f"row {row} does not continue {len(cells)} cells")
+            cells.extend(row.tokens)
+            if row.wants_logits:
+                self.outputs[index] = list(cells)
+        time.sleep(self._per_step + self._per_row * sum(len(row.tokens) for row in rows))
+
+    def trim(self, sequence: int, length: int) -> bool:
+        if length > len(self._cells[sequence]):
+            raise RuntimeError(f"sequence {sequence} has {len(self._cells[sequence])} cells, not {length}")
+        del self._cells[sequence][length:]
+        return True
+
+    def copy(self, source: int, target: int) -> None:
+        if self._cells[target]:
+            raise RuntimeError(f"sequence {target} was not cleared")
+        self._cells[target] = list(self._cells[source])
+
+    def set_threads(self, decode: int, prefill: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self._cells = []

@@ -1,0 +1,195 @@
+"""What the next step computes, for whom. Values in, values out: no I/O, no clock, no native code.
+
+submit → admit (queue to slot) → plan → (the loop decodes and samples) → commit → finish. Each step takes the one
+pending token of every decoding sequence, then fills up with prompt chunks as far as the Pacer allows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mongarsd.ground.errors import BadRequest, Busy, ContextOverflow
+from mongarsd.inference.engine.base import Row
+from mongarsd.inference.engine.cells import MIN_COPY, Cells, Placement
+from mongarsd.inference.engine.pace import Pacer, Rate
+from mongarsd.inference.engine.queue import FairQueue
+from mongarsd.inference.engine.radix import common
+from mongarsd.inference.engine.sequence import Sequence
+
+#: Expected answer length before any was seen, tokens.
+EXPECTED_COMPLETION = 200.0
+
+
+class Admission(NamedTuple):
+    sequence: Sequence
+    placement: Placement
+
+
+class Step(NamedTuple):
+    rows: list[Row]
+    owners: list[Sequence]  # of the rows, in the same order
+    decoding: int  # rows of sequences that are past their prompt
+    prefill: int  # prompt tokens
+
+
+class Scheduler:
+    def __init__(self, *, slots: int, context: int, queue: int, max_gap: float, batch: int) -> None:
+        self._slots = slots
+        self._context = context
+        self._limit = queue
+        self.cells = Cells(slots)
+        self.pacer = Pacer(max_gap=max_gap, batch=batch)
+        self.waiting = FairQueue()
+        self.running: dict[str, Sequence] = {}  # by job id, oldest admission first
+        self._length = Rate(0.1)  # of completions, tokens
+        self._busy_step = Rate()  # seconds, while decoding
+        self._per_step = Rate()  # tokens decoded in such a step
+
+    # -- jobs come and go
+
+    def check(self, prompt: int) -> None:
+        """Refuse a prompt (tokens) that is empty or leaves no room for an answer."""
+        if not prompt:
+            raise BadRequest("the prompt is empty: send at least one token", param="prompt")
+        if prompt >= self._context:
+            raise ContextOverflow(
+                f"the prompt has {prompt} tokens and the context holds {self._context}, answer included: "
+                "shorten it, or raise inference.context",
+                prompt=prompt,
+                limit=self._context,
+            )
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue it. Raises Busy when nothing is free and the queue is full."""
+        if len(self.waiting) >= self._limit + self.cells.free:
+            seconds = self.estimate(sequence)[0]
+            raise Busy(
+                f"{len(self.waiting)} jobs are waiting already: try again in about {seconds:.0f} s",
+                retry_after=max(1.0, seconds / 2),
+                position=len(self.waiting),
+                estimate=seconds,
+            )
+        self.waiting.push(sequence)
+
+    def find(self, job: str) -> Sequence | None:
+        return self.running.get(job) or self.waiting.get(job)
+
+    def expired(self, now: float) -> list[Sequence]:
+        return [s for s in (*self.running.values(), *self.waiting) if s.expires <= now]
+
+    def finish(self, sequence: Sequence, now: float) -> None:
+        """Free its slot or its place in the queue; what it computed stays as a cached prefix."""
+        if not sequence.running:
+            self.waiting.remove(sequence)
+            return
+        del self.running[sequence.id]
+        self.cells.release(sequence.slot, sequence.tokens[: sequence.computed], now)
+        sequence.slot = -1
+        if sequence.completion:
+            self._length.add(sequence.completion)
+
+    # -- a step
+
+    def admit(self, now: float) -> list[Admission]:
+        """Give free slots to those whose turn it is."""
+        admitted: list[Admission] = []
+        if not len(self.waiting):
+            return admitted
+        for sequence in self.waiting.order(self.running.values()):
+            if not self.cells.free:
+                break
+            if self._better_soon(sequence):
+                continue
+            placement = self.cells.take(sequence.tokens, reuse=sequence.job.cache_prompt)
+            assert placement, "a free slot was counted"
+            sequence.slot, sequence.admitted = placement.slot, now
+            sequence.computed = sequence.cached = placement.cached
+            self.waiting.admitted(sequence)
+            self.running[sequence.id] = sequence
+            admitted.append(Admission(sequence, placement))
+        return admitted
+
+    def uncached(self, sequence: Sequence) -> None:
+        """The backend could not keep the prefix: all of it is to be computed."""
+        sequence.computed = sequence.cached = 0
+
+    def plan(self) -> Step:
+        """The rows of the next step; none when nothing runs."""
+        decoding = [s for s in self.running.values() if s.decoding]
+        filling = [s for s in self.running.values() if not s.decoding]
+        rows = [Row(s.slot, s.computed, s.tokens[s.computed :], True) for s in decoding]
+        owners = list(decoding)
+        prefill = 0
+        for sequence, count in self._share(filling, self.pacer.chunk(len(decoding)) if filling else 0):
+            end = sequence.computed + count
+            tokens = sequence.tokens[sequence.computed : end]
+            rows.append(Row(sequence.slot, sequence.computed, tokens, count == sequence.pending))
+            owners.append(sequence)
+            prefill += count
+        return Step(rows, owners, len(decoding), prefill)
+
+    def commit(self, step: Step, seconds: float) -> None:
+        """The step was computed."""
+        for row, sequence in zip(step.rows, step.owners, strict=True):
+            sequence.computed += len(row.tokens)
+            if row.wants_logits and not sequence.decoding:
+                self.cells.publish(sequence.slot, sequence.tokens[: sequence.computed])
+        self.pacer.observe(decoding=step.decoding, prefill=step.prefill, seconds=seconds)
+        if step.decoding:
+            self._busy_step.add(seconds)
+            self._per_step.add(step.decoding)
+
+    # -- figures
+
+    @property
+    def decode_rate(self) -> float:
+        """Tokens a second over all streams, 0 when nothing was measured."""
+        return (self._per_step.value or 0.0) / self._busy_step.value if self._busy_step.value else 0.0
+
+    @property
+    def step(self) -> float:
+        return self._busy_step.value or 0.0
+
+    def backlog(self) -> tuple[int, int]:
+        """Prompt tokens still to be computed, and tokens still to be produced at their expected length."""
+        everything = (*self.running.values(), *self.waiting)
+        prefill = sum(s.pending - self.cells.cached(s.tokens) if not s.running else s.pending for s in everything)
+        return prefill, round(sum(self._expected(s) for s in everything))
+
+    def estimate(self, sequence: Sequence) -> tuple[float, float]:
+        """Seconds to the first token and to the end, were it queued last."""
+        prefill, decode = self.backlog()
+        per_prompt_token = 1 / self.pacer.prefill_rate if self.pacer.prefill_rate else 0.01
+        per_token = 1 / self.decode_rate if self.decode_rate else 0.02
+        queue = prefill * per_prompt_token + (decode * per_token if not self.cells.free else 0.0)
+        first = queue + (sequence.pending - self.cells.cached(sequence.tokens)) * per_prompt_token
+        return first, first + self._expected(sequence) * max(per_token, self.pacer.decode_step)
+
+    def _expected(self, sequence: Sequence) -> float:
+        left = sequence.limit - len(sequence.tokens)
+        return min(left, max((self._length.value or EXPECTED_COMPLETION) - sequence.completion, 1.0))
+
+    def _better_soon(self, sequence: Sequence) -> bool:
+        """Somebody is computing the same prompt right now: wait, and copy."""
+        if not sequence.job.cache_prompt:
+            return False
+        known = self.cells.cached(sequence.tokens) + MIN_COPY
+        return any(
+            common(sequence.tokens, other.tokens[: other.prompt]) >= known
+            for other in self.running.values()
+            if not other.decoding
+        )
+
+    @staticmethod
+    def _share(filling: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
+        """Divide a step's prompt tokens: a third to whoever came first, so that a long prompt moves on; then the
+        shortest first, which gives the lowest mean time to the first token."""
+        if not filling:
+            return []
+        grants = {filling[0].id: min(filling[0].pending, -(-budget // 3) if len(filling) > 1 else budget)}
+        left = budget - grants[filling[0].id]
+        for sequence in sorted(filling, key=lambda s: s.pending):
+            more = min(sequence.pending - grants.get(sequence.id, 0), left)
+            left -= more
+            grants[sequence.id] = grants.get(sequence.id, 0) + more
+        return [(s, grants[s.id]) for s in filling if grants[s.id]]

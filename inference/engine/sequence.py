@@ -1,0 +1,56 @@
+"""One job in the engine: its tokens, and how many of them are in the KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mongarsd.ground.job import Job
+
+
+@dataclass(eq=False)
+class Sequence:
+    """`tokens` is the prompt, then what was produced before a restart, then what is generated here.
+
+    A step computes `tokens[computed:]` or a part of it; when it reaches the end, the next token is sampled.
+    """
+
+    job: Job
+    tokens: list[int]
+    prompt: int  # how many of `tokens` are the prompt
+    limit: int  # how many `tokens` there may ever be
+    arrived: float
+    thinking: bool = False  # the prompt ends inside <think>
+    slot: int = -1  # -1 = waiting
+    computed: int = 0
+    cached: int = 0
+    admitted: float = 0.0
+    first_token: float | None = None  # when it was sampled
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+    @property
+    def running(self) -> bool:
+        return self.slot >= 0
+
+    @property
+    def pending(self) -> int:
+        """Tokens that are not in the KV cache yet; 1 while decoding."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def decoding(self) -> bool:
+        return self.first_token is not None
+
+    @property
+    def completion(self) -> int:
+        return len(self.tokens) - self.prompt
+
+    @property
+    def full(self) -> bool:
+        return len(self.tokens) >= self.limit
+
+    @property
+    def expires(self) -> float:
+        return float("inf") if self.job.deadline is None else self.arrived + self.job.deadline

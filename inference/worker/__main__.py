@@ -1,0 +1,141 @@
+"""The worker process: `python -m mongarsd.inference.worker FD`, with one end of a socketpair as descriptor FD.
+
+The main thread reads the pipe and prepares prompts (template, tokens); the engine's thread computes and writes. So a
+long prompt that is being tokenised does not stop the running streams.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+
+from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.errors import MongarsError
+from mongarsd.ground.frames import Decoder, Encoder, FrameError
+from mongarsd.ground.job import Failed, Job
+from mongarsd.inference.engine.base import Backend, Prompt
+from mongarsd.inference.engine.loop import Engine, prepare
+from mongarsd.inference.engine.scheduler import Scheduler
+from mongarsd.inference.worker.backends import open_backend
+from mongarsd.inference.worker.process import adopt, settle
+from mongarsd.inference.worker.protocol import (
+    PULSE,
+    Cancel,
+    FromWorker,
+    Load,
+    Output,
+    Ready,
+    Refused,
+    Stop,
+    Submit,
+    ToWorker,
+)
+
+#: Tokens a step may carry, all sequences together: llama.cpp's own default for a logical batch.
+BATCH = 2048
+
+Prepared = tuple[Job, Prompt] | Failed | Cancel | Stop
+
+
+class Pipe:
+    """Blocking frames on a socket; read by one thread, written by one thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._encoder = Encoder()
+        self._decoder: Decoder[ToWorker] = Decoder(ToWorker)
+
+    def send(self, message: FromWorker) -> None:
+        self._sock.sendall(self._encoder.frame(message))
+
+    def receive(self) -> Iterator[ToWorker]:
+        """All messages until the daemon closes its end."""
+        while data := self._sock.recv(65536):
+            yield from self._decoder.feed(data)
+
+
+def read(messages: Iterator[ToWorker], backend: Backend, inbox: SimpleQueue[Prepared]) -> None:
+    for message in messages:
+        if isinstance(message, Submit):
+            prompt = prepare(backend, message.job)
+            inbox.put(prompt if isinstance(prompt, Failed) else (message.job, prompt))
+        elif isinstance(message, Cancel | Stop):
+            inbox.put(message)
+
+
+def serve(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
+    """Step as long as there is work, sleep when there is none; returns at Stop."""
+    pulsed = 0.0
+    while True:
+        failed: list[Failed] = []
+        try:
+            message = inbox.get(block=not engine.busy, timeout=PULSE)
+            while True:
+                if isinstance(message, Stop):
+                    return
+                if isinstance(message, Cancel):
+                    engine.cancel(message.job)
+                elif isinstance(message, Failed):
+                    failed.append(message)
+                else:
+                    engine.submit(*message)
+                message = inbox.get_nowait()
+        except Empty:
+            pass
+        events = (*failed, *engine.step())
+        if events:
+            pipe.send(Output(events))
+        if (now := time.monotonic()) - pulsed >= PULSE:
+            pulsed = now
+            pipe.send(engine.pulse())
+
+
+def guarded(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
+    """The engine's thread. Whatever ends it ends the process: the pool restarts the worker and resumes its jobs."""
+    status = 0
+    try:
+        serve(engine, inbox, pipe)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the daemon is dead
+    except BaseException:
+        traceback.print_exc()
+        status = 70
+    os._exit(status)
+
+
+def main() -> int:
+    adopt()
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    messages = pipe.receive()
+    load = next(messages, None)
+    if not isinstance(load, Load):
+        return 0
+    begin = time.monotonic()
+    try:
+        backend = open_backend(load)
+    except MongarsError as error:
+        pipe.send(Refused(error.info()))
+        return 1
+    scheduler = Scheduler(
+        slots=backend.info.slots, context=backend.info.context, queue=load.queue, max_gap=load.max_gap, batch=BATCH
+    )
+    engine = Engine(backend, scheduler, SystemClock(), load.node)
+    inbox: SimpleQueue[Prepared] = SimpleQueue()
+    settle()
+    pipe.send(Ready(backend.info, time.monotonic() - begin))
+    threading.Thread(target=guarded, args=(engine, inbox, pipe), name="engine", daemon=True).start()
+    try:
+        read(messages, backend, inbox)
+    except (ConnectionResetError, FrameError) as error:
+        print(f"worker: the pipe broke: {error}", file=sys.stderr)  # noqa: T201
+    os._exit(0)  # the daemon is gone: a decode in native code need not end first
+
+
+if __name__ == "__main__":
+    sys.exit(main())
