@@ -1,0 +1,1 @@
+"""HTTP: the public API on TCP ports, the administration on the control socket. Wired in `app.py`."""

@@ -1,0 +1,84 @@
+"""Everything the API needs of the daemon, passed in by hand."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiohttp import web
+
+from mongarsd import __version__
+from mongarsd.ground.clock import Clock, SystemClock
+from mongarsd.ground.executor import Executor
+from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.settings import Settings
+from mongarsd.ground.status import ModelStatus, NodeStatus, PullProgress
+
+#: Says why the node is not ready, or "" when it is. Cheap: it is asked every few seconds by whoever watches.
+Check = Callable[[], str]
+
+
+class Models(Protocol):
+    """The models of this node. `name` may be a name, an alias or a digest; an unknown one raises ModelNotFound."""
+
+    def list(self) -> list[ModelStatus]: ...
+
+    def get(self, name: str) -> ModelStatus: ...
+
+    def pull(self, ref: str, name: str | None) -> AsyncIterator[PullProgress]:
+        """Fetch `ref` (a catalogue name or a source). Closing the iterator stops it; what has come is kept."""
+        ...
+
+    async def remove(self, name: str) -> None: ...
+
+    async def load(self, name: str) -> None:
+        """Returns when the model is ready."""
+        ...
+
+    async def unload(self, name: str) -> None: ...
+
+
+class HttpMetrics:
+    """What the API itself counts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.requests = metrics.counter(
+            "mongarsd_http_requests_total", "Answered requests.", ("method", "route", "status")
+        )
+        self.seconds = metrics.histogram(
+            "mongarsd_http_request_seconds", "From the request's header to the end of its answer.", labels=("route",)
+        )
+        self.first_token = metrics.histogram(
+            "mongarsd_first_token_seconds", "From the request's header to the first token, as the API saw it."
+        )
+        self.connections = metrics.gauge("mongarsd_http_connections", "Open connections.", ("listener",))
+        self.refused = metrics.counter(
+            "mongarsd_http_connections_refused_total", "Connections closed at once because of a limit.", ("listener",)
+        )
+        self.stalled = metrics.counter(
+            "mongarsd_http_connections_stalled_total", "Connections cut because the client read or sent too slowly."
+        )
+
+
+@dataclass
+class Parts:
+    """Mutable on purpose: a reload replaces `settings`, and every request looks there again."""
+
+    executor: Executor
+    models: Models
+    settings: Settings
+    metrics: Metrics
+    status: Callable[[], NodeStatus]
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    hostname: str = field(default_factory=socket.gethostname)
+    version: str = __version__
+    http: HttpMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = HttpMetrics(self.metrics)
+
+
+PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
