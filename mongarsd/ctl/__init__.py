@@ -1,0 +1,1 @@
+"""`mongarsctl`: node, chat, models. Talks to the daemon over HTTP and imports nothing of the project but the ground."""

@@ -1,0 +1,1 @@
+"""`mongarsctl chat`: one question or a conversation."""

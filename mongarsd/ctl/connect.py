@@ -1,0 +1,63 @@
+"""The options by which every command that talks to the daemon finds it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mongarsd.ctl import places
+from mongarsd.ctl.client import Client
+
+_SOCKET = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket",
+        envvar="MONGARSD_SOCKET",
+        metavar="PATH",
+        help="Control socket of the daemon, or the directory that holds it.",
+    ),
+]
+_URL = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Talk to http://HOST:PORT instead of the control socket."),
+]
+_KEY = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        envvar="MONGARSD_API_KEY",
+        metavar="KEY",
+        show_envvar=True,
+        help="API key for --url; better in the environment, because others can see a command line.",
+    ),
+]
+_OPTIONS = {"socket": _SOCKET, "url": _URL, "key": _KEY}
+
+
+def make_client(socket: Path | None = None, url: str | None = None, key: str | None = None) -> Client:
+    return Client(places.control_sockets(socket, os.environ), url, key)
+
+
+def connected(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first parameter is a Client, the options --socket, --url and --key in its place."""
+    signature = inspect.signature(command, eval_str=True)
+    _, *own = signature.parameters.values()
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def run(*, socket: Path | None, url: str | None, key: str | None, **arguments: Any) -> None:
+        command(make_client(socket, url, key), **arguments)
+
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + options
+    )
+    return run

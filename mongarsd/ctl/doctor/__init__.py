@@ -1,0 +1,1 @@
+"""`mongarsctl doctor`: look at everything, say what to do."""

@@ -1,0 +1,71 @@
+"""`mongarsctl`: the commands, put together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from mongarsd import __version__
+from mongarsd.ctl import config, models, status
+from mongarsd.ctl.app import examples, make_app
+from mongarsd.ctl.chat import command as chat
+from mongarsd.ctl.doctor import command as doctor
+
+CODES = """
+\b
+Exit codes:
+  0 done             3 no daemon answers    6 busy: try again
+  1 did not work     4 no such thing        130 stopped by Ctrl-C
+  2 wrong command    5 refused
+"""
+
+app = make_app(
+    "Look after mongarsd: see what it does, chat with it, manage its models.",
+    examples(
+        "mongarsctl status                   # what the node is doing, and why",
+        'mongarsctl chat "What is a Pi?"     # one question; without it, a chat',
+        "mongarsctl models list              # the models on disk",
+        "mongarsctl doctor                   # what is wrong, and what to do",
+    )
+    + "\n"
+    + CODES,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mongarsctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(epilog=status.EXAMPLES)(status.status)
+app.command(epilog=chat.EXAMPLES)(chat.chat)
+app.add_typer(models.app, name="models")
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 gets "?", not a traceback
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="mongarsctl")
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # `mongarsctl status | head -1`: nobody wants the rest
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

