@@ -1,0 +1,156 @@
+"""What a GGUF file says of its model: the facts that memory plans, lists and the store need. No weights are read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from msgspec import Struct
+
+from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.models.container import Container, Value, read_container
+from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
+
+F16 = 2  # bytes
+MAX_LAYERS = 1024
+MAX_SMALL = 1 << 24  # heads, lengths, widths: what is larger is no model
+MAX_TEMPLATE = 1 << 18  # characters
+#: `general.type` of files that are parts of a model, not a model.
+PARTS = frozenset({"adapter", "imatrix", "mmproj"})
+
+
+class GgufHeader(Struct, frozen=True, kw_only=True):
+    version: int
+    architecture: str
+    name: str
+    parameters: int
+    quantization: str  # "Q4_0", "Q4_K_M", …
+    context_length: int  # tokens the model was trained for; 0 = not said
+    block_count: int
+    embedding_length: int
+    head_count: int  # the largest of all layers
+    head_count_kv: int  # the largest of all layers
+    kv_bytes_per_token: int  # all layers, f16, without regard to sliding windows: never too little
+    vocabulary: int  # tokens
+    chat_template: str | None
+    bos: int | None  # token ids
+    eos: int | None
+    licence: str
+    tensor_bytes: int
+    repacked_bytes: int  # of `tensor_bytes`, in types that the CPU backend holds a second, rearranged copy of
+
+    @property
+    def repacks(self) -> bool:
+        """Does most of the model gain from batching, and take twice its size in memory?"""
+        return self.repacked_bytes * 2 > self.tensor_bytes
+
+
+def read_header(path: Path) -> GgufHeader:
+    """Read and check the header. Raises InvalidModel for every file that is no sound, whole, single-file model."""
+    try:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            return _facts(read_container(file))
+    except OSError as error:
+        raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe that nobody writes to must not block."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _facts(container: Container) -> GgufHeader:
+    values = container.values
+    architecture = _text(values, "general.architecture")
+    if not architecture:
+        raise InvalidModel("general.architecture is missing: the file does not say what model it is.")
+    _refuse_parts(values)
+    layers = _whole(values, f"{architecture}.block_count", MAX_LAYERS)
+    embedding = _whole(values, f"{architecture}.embedding_length", MAX_SMALL)
+    heads = _per_layer(values, f"{architecture}.attention.head_count", layers, 0)
+    heads_kv = _per_layer(values, f"{architecture}.attention.head_count_kv", layers, None) or heads
+    widest = max(heads, default=0)
+    head_size = embedding // widest if widest else 0
+    key = _whole(values, f"{architecture}.attention.key_length", MAX_SMALL, head_size)
+    value = _whole(values, f"{architecture}.attention.value_length", MAX_SMALL, head_size)
+    template = values.get("tokenizer.chat_template")
+    if isinstance(template, str) and len(template) > MAX_TEMPLATE:
+        raise InvalidModel(f"The chat template is {len(template)} characters long; at most {MAX_TEMPLATE} are allowed.")
+    by_type: Counter[str] = Counter()
+    for tensor in container.tensors:
+        by_type[tensor.type.name] += tensor.size
+    return GgufHeader(
+        version=container.version,
+        architecture=architecture,
+        name=_text(values, "general.name"),
+        parameters=sum(tensor.elements for tensor in container.tensors),
+        quantization=_quantization(values, by_type),
+        context_length=_whole(values, f"{architecture}.context_length", 1 << 32),
+        block_count=layers,
+        embedding_length=embedding,
+        head_count=widest,
+        head_count_kv=max(heads_kv, default=0),
+        kv_bytes_per_token=sum(heads_kv) * (key + value) * F16,
+        vocabulary=container.lengths.get("tokenizer.ggml.tokens", 0),
+        chat_template=template if isinstance(template, str) else None,
+        bos=_token(values, "tokenizer.ggml.bos_token_id"),
+        eos=_token(values, "tokenizer.ggml.eos_token_id"),
+        licence=_text(values, "general.license"),
+        tensor_bytes=by_type.total(),
+        repacked_bytes=sum(size for name, size in by_type.items() if name in REPACKED),
+    )
+
+
+def _refuse_parts(values: dict[str, Value]) -> None:
+    kind = values.get("general.type")
+    if kind in PARTS:
+        raise InvalidModel(f"The file is not a model but a part of one ({kind}).")
+    count = values.get("split.count", 1)
+    if count not in (0, 1):
+        raise InvalidModel(
+            f"The file is one of {count} parts of a split model, which are not supported: "
+            "take a single-file version, or join the parts with llama.cpp's llama-gguf-split --merge."
+        )
+
+
+def _quantization(values: dict[str, Value], by_type: Counter[str]) -> str:
+    label = values.get("general.file_type")
+    if isinstance(label, int) and label in FILE_TYPES:
+        return FILE_TYPES[label]
+    return by_type.most_common(1)[0][0]
+
+
+def _text(values: dict[str, Value], key: str) -> str:
+    """A label, without what would disturb a log or a terminal; "" if it is not there."""
+    value = values.get(key, "")
+    if not isinstance(value, str):
+        raise InvalidModel(f"{key} is not a text.")
+    return "".join(char for char in value if char.isprintable())[:200]
+
+
+def _whole(values: dict[str, Value], key: str, limit: int, default: int = 0) -> int:
+    return _checked(values.get(key, default), key, limit)
+
+
+def _checked(value: object, key: str, limit: int) -> int:
+    if type(value) is not int or not 0 <= value <= limit:
+        raise InvalidModel(f"{key} is {str(value)[:40]}; it must be a whole number from 0 to {limit}.")
+    return value
+
+
+def _per_layer(values: dict[str, Value], key: str, layers: int, default: int | None) -> list[int]:
+    """One number for each layer; the file holds an array of them, or one for all."""
+    value = values.get(key, default)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        return [_checked(value, key, MAX_SMALL)] * layers
+    if len(value) < layers:
+        raise InvalidModel(f"{key} has {len(value)} values for {layers} layers.")
+    return [_checked(item, key, MAX_SMALL) for item in value[:layers]]
+
+
+def _token(values: dict[str, Value], key: str) -> int | None:
+    value = values.get(key)
+    return None if value is None else _checked(value, key, 1 << 32)

@@ -1,0 +1,51 @@
+"""The only names that may become paths: model names, digests, and keys of unfinished files."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+
+from mongarsd.ground.errors import BadRequest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Kind(Enum):
+    """What the store keeps: (folder, grammar of the key, file name made from the key)."""
+
+    BLOB = ("blobs", DIGEST, "{}")  # a verified model file; the colon becomes a dash
+    MANIFEST = ("manifests", NAME, "{}.json")
+    PARTIAL = ("partial", KEY, "{}.part")  # may be resumed after a restart
+    SCRATCH = ("partial", KEY, "{}.scratch")  # never outlives the process
+
+
+def valid_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name[:80]!r} is no model name: use 1 to 64 letters, digits, '.', '_', '-', the first a letter or digit.",
+            param="name",
+        )
+    return name
+
+
+def valid_digest(digest: str) -> str:
+    if not DIGEST.fullmatch(digest):
+        raise BadRequest(f"{digest[:80]!r} is no digest: 'sha256:' and 64 lower-case hex digits.", param="digest")
+    return digest
+
+
+def store_path(root: Path, kind: Kind, key: str) -> Path:
+    """The one place where a name becomes a path; it is always directly inside the kind's folder."""
+    folder, grammar, file = kind.value
+    if not grammar.fullmatch(key):
+        raise BadRequest(f"{key[:80]!r} cannot name a file of the model store.")
+    return root / "models" / folder / file.format(key.replace(":", "-"))
+
+
+def name_from_file(file: str) -> str:
+    """A model name for a file that was given none: its own, in lower case, without `.gguf`."""
+    stem = re.sub(r"\.gguf$", "", file.rsplit("/", 1)[-1], flags=re.IGNORECASE).lower()
+    return valid_name(re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:64])

@@ -1,0 +1,131 @@
+"""From an origin to a blob: fetch, verify, check the header, derive, place. One at a time for the same file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from msgspec import structs
+
+from mongarsd.ground.errors import SourceUnavailable, VerificationFailed
+from mongarsd.ground.status import PullProgress
+from mongarsd.inference.models.catalogue import Origin
+from mongarsd.inference.models.disk import Disk, sync_folder
+from mongarsd.inference.models.gguf import GgufHeader, read_header
+from mongarsd.inference.models.manifest import Blob, describe
+from mongarsd.inference.models.names import Kind, store_path
+from mongarsd.inference.models.partial import CHUNK, Partial, Report
+from mongarsd.inference.models.sources.base import Offer, Source
+from mongarsd.inference.models.threads import in_thread
+
+#: (source, target, kind, disk, report) -> header of the target
+Requantize = Callable[[Path, Path, str, Disk, Report], Awaitable[GgufHeader]]
+#: (digest at the source, derivation) -> a blob that was made from the same before
+Known = Callable[[str, str | None], Blob | None]
+
+
+class Receiver:
+    def __init__(self, root: Path, disk: Disk, requantize: Requantize, known: Known) -> None:
+        self._root = root
+        self._disk = disk
+        self._requantize = requantize
+        self._known = known
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def receive(self, origin: Origin, source: Source, report: Report) -> Blob:
+        """Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull."""
+        report(PullProgress(status=f"asking for {source.ref}"))
+        offer = await source.offer()
+        if origin.sha256 and offer.sha256 and origin.sha256 != offer.sha256:
+            raise VerificationFailed(
+                f"{source.ref} is not the file the catalogue knows: its SHA-256 is {offer.sha256}, not {origin.sha256}."
+            )
+        wanted = origin.sha256 or offer.sha256
+        key = hashlib.sha256(f"{offer.identity}\0{wanted}".encode()).hexdigest()
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            if wanted and (known := self._known(f"sha256:{wanted}", origin.requantize)):
+                return structs.replace(known, source=source.ref)
+            return await self._receive(origin, source, offer, wanted, key, report)
+
+    async def _receive(
+        self, origin: Origin, source: Source, offer: Offer, wanted: str | None, key: str, report: Report
+    ) -> Blob:
+        part, scratch = store_path(self._root, Kind.PARTIAL, key), store_path(self._root, Kind.SCRATCH, key)
+        await in_thread(shutil.rmtree, scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700)
+        keep = False
+        try:
+            size = offer.size or origin.size or 0
+            if origin.requantize:
+                self._disk.require(size * 2, scratch)
+            source_digest = await self._fetch(source, offer, wanted, Partial(part, scratch, self._disk, report))
+            keep = wanted is not None  # whole and verified: what follows may be interrupted
+            return await self._place(origin, source.ref, source_digest, part, scratch, report)
+        except BaseException as error:
+            # What is of no use to a second try is removed, and after DiskFull everything: a full disk hurts all.
+            if not isinstance(error, (SourceUnavailable, asyncio.CancelledError)) or not (keep or offer.resumable):
+                part.unlink(missing_ok=True)
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    async def _fetch(self, source: Source, offer: Offer, wanted: str | None, partial: Partial) -> str:
+        """The verified digest of the whole file."""
+        async with partial:
+            if not wanted or partial.digest != f"sha256:{wanted}":
+                await source.fetch(offer, partial)
+            partial.note("verifying")
+            digest = await partial.finish()
+        if wanted and digest != f"sha256:{wanted}":
+            raise VerificationFailed(
+                f"{source.ref} arrived with SHA-256 {digest[7:]}, not {wanted}: it was thrown away."
+            )
+        return digest
+
+    async def _place(
+        self, origin: Origin, ref: str, source_digest: str, part: Path, scratch: Path, report: Report
+    ) -> Blob:
+        """Check the header, derive if asked to, and move the result among the blobs."""
+        file, digest, derivation = part, source_digest, origin.requantize
+        header = await in_thread(read_header, part)
+        if derivation:
+            file = scratch / "model.gguf"
+            header = await self._requantize(part, file, derivation, self._disk, report)
+            report(PullProgress(status="verifying"))
+            digest = await _settle(file)
+        blob = describe(
+            header,
+            digest=digest,
+            size=file.stat().st_size,
+            source=ref,
+            source_digest=source_digest,
+            derivation=derivation,
+        )
+        await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
+        part.unlink(missing_ok=True)  # noqa: ASYNC240 (an intermediate file: one system call)
+        return blob
+
+
+def _move(file: Path, target: Path) -> None:
+    file.rename(target)
+    sync_folder(target.parent)
+
+
+async def _settle(path: Path) -> str:
+    """The digest of a file that is now on the disk itself."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fchmod(file, 0o600)
+        await in_thread(os.fsync, file)
+        digest = hashlib.sha256()
+        while data := await in_thread(os.read, file, CHUNK):
+            await in_thread(digest.update, data)
+        return "sha256:" + digest.hexdigest()
+    finally:
+        os.close(file)

@@ -1,0 +1,70 @@
+"""`file:PATH`: a GGUF file on this machine, copied into the store."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from mongarsd.ground.errors import BadRequest, InvalidModel, NotFound, SourceUnavailable
+from mongarsd.inference.models.gguf import read_header
+from mongarsd.inference.models.sources.base import Offer, Sink
+from mongarsd.inference.models.threads import in_thread
+
+CHUNK = 4 * 1024 * 1024
+
+
+class FileSource:
+    immutable = False
+    remote = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ref = f"file:{path}"
+        self.file = path.name
+
+    @classmethod
+    def parse(cls, rest: str) -> FileSource:
+        path = Path(rest)
+        if not path.is_absolute() or not rest.isprintable() or ".." in path.parts:
+            raise BadRequest(f"'file:' needs an absolute path without '..', not {rest[:200]!r}.", param="ref")
+        return cls(path)
+
+    async def offer(self) -> Offer:
+        def look() -> Offer:
+            file, facts = self._open()
+            os.close(file)
+            read_header(self.path)  # before gigabytes are copied for nothing
+            return Offer(identity=f"{self.ref} {facts.st_size} {facts.st_mtime_ns}", size=facts.st_size)
+
+        return await in_thread(look)
+
+    async def fetch(self, offer: Offer, sink: Sink) -> None:  # noqa: ARG002 (the contract)
+        file, facts = await in_thread(self._open)
+        try:
+            await sink.begin(facts.st_size)
+            await sink.restart()
+            left = facts.st_size
+            while left and (data := await in_thread(os.read, file, min(left, CHUNK))):
+                left -= len(data)
+                await sink.write(data)
+            if left:
+                raise SourceUnavailable(f"{self.path} became shorter while it was copied.")
+        finally:
+            os.close(file)
+
+    def _open(self) -> tuple[int, os.stat_result]:
+        """Open without waiting (a pipe would), and refuse what is not a regular file."""
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise NotFound(f"There is no file {self.path}.", param="ref") from None
+        except OSError as error:
+            raise SourceUnavailable(
+                f"{self.path} cannot be opened by the daemon's user: {error.strerror}. Check its permissions."
+            ) from error
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(file)
+            raise InvalidModel(f"{self.path} is not a regular file.", param="ref")
+        return file, facts

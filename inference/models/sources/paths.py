@@ -1,0 +1,17 @@
+"""Paths inside a repository or an archive, as they appear in a reference."""
+
+from __future__ import annotations
+
+import re
+
+SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._+()=,-]{0,199}")
+
+
+def is_gguf_path(path: str) -> bool:
+    """Relative, `/` between plain segments, ending in `.gguf`: safe in a URL, and no way out of anything."""
+    segments = path.split("/")
+    return (
+        len(path) <= 500
+        and path.lower().endswith(".gguf")
+        and all(SEGMENT.fullmatch(segment) and not segment.endswith((" ", "..")) for segment in segments)
+    )

