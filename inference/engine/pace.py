@@ -23,6 +23,7 @@ class Rate:
         self.value: float | None = None
 
     def add(self, value: float) -> None:
+        value = max(value, 1e-9)  # it is divided by
         self.value = value if self.value is None else self.value + self._weight * (value - self.value)
 
 

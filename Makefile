@@ -1,0 +1,55 @@
+# The habits of this project, one short command each. CI runs `make test`.
+
+STATE ?= .cache/state
+BIN := .venv/bin
+
+.PHONY: help setup setup-dev run test check lint types layers unit integration format bench clean
+
+help: ## show these lines
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: setup ## install if needed, fetch the default model if needed, serve on http://127.0.0.1:8420
+	@$(BIN)/mongarsd --state-dir $(STATE)
+
+setup: .venv/.runtime ## only install
+
+setup-dev: .venv/.dev
+
+.venv/.runtime: pyproject.toml scripts/setup.sh scripts/build_llama.sh scripts/only_llama.cmake
+	@scripts/setup.sh
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	@scripts/setup.sh dev
+	@touch $@
+
+test: lint types layers ## everything CI runs: lint, types, layers, unit and integration tests
+	$(BIN)/pytest
+
+check: lint types unit ## the ordinary loop, under two minutes
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev
+	$(BIN)/mypy
+
+layers: setup-dev
+	$(BIN)/lint-imports
+
+unit: setup-dev
+	$(BIN)/pytest -m "not integration"
+
+integration: setup-dev
+	$(BIN)/pytest -m integration
+
+format: setup-dev ## put the code into its usual shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-dev ## compare with llama-server (builds it the first time); see benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+clean: ## forget what was installed and fetched here
+	rm -rf .venv .cache build dist *.egg-info

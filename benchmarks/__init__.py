@@ -1,0 +1,1 @@
+"""Ours beside llama-server, on the same model, threads and minute. Run by hand: `make bench`."""

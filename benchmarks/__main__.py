@@ -1,0 +1,102 @@
+"""`python -m benchmarks [--pairs N] [--json FILE]`: print the table, write the figures."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks import servers, streams
+from benchmarks.servers import Server
+from benchmarks.table import Row, markdown
+
+HERE = Path(__file__).parent
+SLOTS, CONTEXT = 8, 2048
+
+
+async def pairs(
+    count: int, ours: Server, theirs: Server, measure: Callable[[Server], Awaitable[float]]
+) -> tuple[list[float], list[float]]:
+    """Measure both in turn, who goes first alternating."""
+    figures: dict[str, list[float]] = {ours.name: [], theirs.name: []}
+    for index in range(count):
+        for server in (ours, theirs) if index % 2 else (theirs, ours):
+            figures[server.name].append(await measure(server))
+    return figures[ours.name], figures[theirs.name]
+
+
+async def measure(ours: Server, theirs: Server, count: int) -> list[Row]:
+    rows: list[Row] = []
+    for server in (ours, theirs):  # warm up
+        await streams.throughput(server, 8)
+        await streams.alone(server)
+    for number in (1, 4, 8):
+        a, b = await pairs(count, ours, theirs, lambda s, n=number: streams.throughput(s, n))  # type: ignore[misc]
+        rows.append(Row(f"{number} streams", "t/s", a, b, "higher", 0.95))
+    gaps: dict[str, list[float]] = {ours.name: [], theirs.name: []}
+    firsts: dict[str, list[float]] = {ours.name: [], theirs.name: []}
+    for index in range(count):
+        for server in (ours, theirs) if index % 2 else (theirs, ours):
+            gap, first = await streams.arrival(server)
+            gaps[server.name].append(gap * 1000)
+            firsts[server.name].append(first * 1000)
+    rows.append(
+        Row(
+            "longest gap of 4 streams while 1,500 tokens arrive",
+            "ms",
+            gaps[ours.name],
+            gaps[theirs.name],
+            "lower",
+            0.25,
+        )
+    )
+    rows.append(Row("first token of those 1,500 tokens", "ms", firsts[ours.name], firsts[theirs.name], "lower", 1.6))
+    a, b = await pairs(count, ours, theirs, streams.alone)
+    rows.append(Row("first token of 1,500 tokens alone", "s", a, b, "lower", 1.05))
+    return rows
+
+
+def machine() -> str:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores of {cpu}, {time.strftime('%Y-%m-%d')}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--state-dir", type=Path, default=Path(".cache/state"))
+    parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 4))
+    parser.add_argument("--json", type=Path, default=HERE / "results.json")
+    options = parser.parse_args()
+    binary = (
+        os.environ.get("LLAMA_SERVER") or subprocess.check_output([HERE / "build_llama_server.sh"], text=True).strip()
+    )
+    knobs = {"slots": SLOTS, "context": CONTEXT, "threads": options.threads}
+    with servers.ours(options.state_dir, **knobs) as ours:
+        model = default_model(options.state_dir)
+        with servers.theirs(Path(binary), model, **knobs) as theirs:
+            rows = asyncio.run(measure(ours, theirs, options.pairs))
+    print(f"{machine()}; {options.threads} threads, {SLOTS} slots of {CONTEXT} tokens, {options.pairs} pairs\n")
+    print(markdown(rows))
+    figures = {"machine": machine(), **knobs, "rows": [row.json() for row in rows]}
+    options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def default_model(state: Path) -> Path:
+    from mongarsd.inference.models.catalogue import Catalogue
+    from mongarsd.inference.models.store import ModelStore
+
+    return ModelStore(state, Catalogue.load()).resolve("smollm2-135m-instruct").path
+
+
+if __name__ == "__main__":
+    main()

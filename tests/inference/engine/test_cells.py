@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from mongarsd.inference.engine.cells import MIN_COPY, MIN_TAIL, Cells, Placement
+
+SYSTEM = list(range(100))
+
+
+def finished(cells: Cells, tokens: list[int], now: float) -> int:
+    placement = cells.take(tokens)
+    assert placement
+    cells.release(placement.slot, tokens, now)
+    return placement.slot
+
+
+def test_a_conversation_goes_on_in_its_own_slot() -> None:
+    cells = Cells(2)
+    slot = finished(cells, [*SYSTEM, 1000, 1001], 1.0)
+    assert cells.take([*SYSTEM, 1000, 1001, 1002]) == Placement(slot, len(SYSTEM) + 2)
+
+
+def test_the_last_token_of_a_prompt_is_always_computed() -> None:
+    cells = Cells(1)
+    finished(cells, SYSTEM, 1.0)
+    assert cells.cached(SYSTEM) == len(SYSTEM) - 1
+    assert cells.take(SYSTEM) == Placement(0, len(SYSTEM) - 1)
+
+
+def test_another_conversation_with_the_same_system_prompt_is_copied_and_the_first_one_kept() -> None:
+    cells = Cells(2)
+    first = finished(cells, SYSTEM + [7] * MIN_TAIL, 1.0)
+    placement = cells.take([*SYSTEM, 8])
+    assert placement == Placement(1 - first, len(SYSTEM), source=first)
+    assert cells.cached(SYSTEM + [7] * MIN_TAIL + [9]) == len(SYSTEM) + MIN_TAIL
+
+
+def test_a_busy_slot_lends_its_prompt() -> None:
+    cells = Cells(2)
+    busy = cells.take(SYSTEM)
+    assert busy
+    cells.publish(busy.slot, SYSTEM)
+    assert cells.take([*SYSTEM, 8]) == Placement(1 - busy.slot, len(SYSTEM), source=busy.slot)
+
+
+def test_a_short_match_is_not_worth_a_copy() -> None:
+    cells = Cells(2)
+    busy = cells.take(SYSTEM)
+    assert busy
+    cells.publish(busy.slot, SYSTEM)
+    assert cells.take([*SYSTEM[: MIN_COPY - 1], 999]) == Placement(1 - busy.slot, 0)
+
+
+def test_the_least_recently_used_slot_goes_first_and_empty_ones_before_it() -> None:
+    cells = Cells(3)
+    old = finished(cells, [1] * 50, 1.0)
+    finished(cells, [2] * 50, 2.0)
+    empty = cells.take([3] * 50)
+    assert empty
+    assert empty.slot != old
+    assert cells.take([4] * 50) == Placement(old, 0)
+
+
+def test_no_slot_no_placement() -> None:
+    cells = Cells(1)
+    assert cells.take([1])
+    assert cells.free == 0
+    assert cells.take([1]) is None
+
+
+def test_a_job_may_refuse_the_cache() -> None:
+    cells = Cells(1)
+    finished(cells, SYSTEM, 1.0)
+    assert cells.take(SYSTEM, reuse=False) == Placement(0, 0)
