@@ -1,0 +1,1 @@
+"""Tokens to text (characters, stop strings, reasoning) and messages to a prompt (chat templates)."""
