@@ -1,0 +1,93 @@
+"""`LlamaBackend`: the engine's Backend over llama.cpp."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+
+from mongarsd.ground.job import Job
+from mongarsd.inference.engine.base import Prompt, Row
+from mongarsd.inference.llama.context import Context
+from mongarsd.inference.llama.library import build_id
+from mongarsd.inference.llama.logprobs import Logprobs
+from mongarsd.inference.llama.model import Model
+from mongarsd.inference.llama.prompts import Prompts
+from mongarsd.inference.llama.sampling import LlamaSampler, open_sampler
+from mongarsd.inference.llama.tokens import Vocabulary
+from mongarsd.inference.worker.protocol import Load, ModelInfo
+
+
+class LlamaBackend:
+    """Not thread-safe, but `prompt` and `pieces` may be called from another thread while a step is computed."""
+
+    def __init__(self, load: Load, progress: Callable[[float], None] | None = None) -> None:
+        """Load the model and allocate its cells. Raises InvalidModel, DoesNotFit, StartError."""
+        self._samplers: weakref.WeakSet[LlamaSampler] = weakref.WeakSet()
+        self._model = Model(load.path, gpu_layers=load.gpu_layers, progress=progress)
+        try:
+            self._vocabulary = Vocabulary(self._model.vocab)
+            self._prompts = Prompts(self._vocabulary, self._model.template)
+            self._context = Context(
+                self._model,
+                slots=load.slots,
+                context=load.context,
+                decode_threads=load.decode_threads,
+                prefill_threads=load.prefill_threads,
+            )
+        except BaseException:
+            self._model.close()
+            raise
+        self._logprobs = Logprobs(self._vocabulary)
+        self.info = ModelInfo(
+            architecture=self._model.architecture,
+            parameters=self._model.parameters,
+            vocabulary=self._vocabulary.size,
+            context_train=self._model.context_train,
+            context=load.context,
+            slots=load.slots,
+            kv_bytes_per_token=self._model.kv_bytes_per_token(),
+            has_template=self._model.template is not None,
+            thinks=self._prompts.thinks,
+            build=build_id(),
+        )
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """One token, so that Ready means it: the weights are in memory, and the model does compute."""
+        self._context.decode([Row(0, 0, [max(self._vocabulary.bos, 0)], False)])
+        self._context.trim(0, 0)
+
+    def prompt(self, job: Job) -> Prompt:
+        return self._prompts.prompt(job)
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        piece = self._vocabulary.piece
+        return [piece(token) for token in tokens]
+
+    def is_end(self, token: int) -> bool:
+        return token in self._vocabulary.ends
+
+    def sampler(self, job: Job, prompt: Sequence[int]) -> LlamaSampler:
+        sampler = open_sampler(job, prompt, self._context, self._vocabulary, self._logprobs)
+        self._samplers.add(sampler)
+        return sampler
+
+    def decode(self, rows: Sequence[Row]) -> None:
+        self._context.decode(rows)
+
+    def trim(self, sequence: int, length: int) -> bool:
+        return self._context.trim(sequence, length)
+
+    def copy(self, source: int, target: int) -> None:
+        self._context.copy(source, target)
+
+    def set_threads(self, decode: int, prefill: int) -> None:
+        self._context.set_threads(decode, prefill)
+
+    def close(self) -> None:
+        """Samplers, cells, weights: each before what it points into."""
+        for sampler in list(self._samplers):
+            sampler.close()
+        self._logprobs.close()
+        self._context.close()
+        self._model.close()

@@ -1,0 +1,110 @@
+"""One loaded model file: its weights, and what it says of itself."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.llama.library import load_library, native_log
+
+log = logging.getLogger(__name__)
+
+
+class Model:
+    """The weights. `close()` after every context of it."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        gpu_layers: int = 0,
+        mmap: bool = True,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Load `path`; `progress` gets 0.0 to 1.0. Raises InvalidModel with the library's own reason."""
+        self._lib = lib = load_library()
+        if gpu_layers and not lib.llama_supports_gpu_offload():
+            log.warning("gpu_layers = %d has no effect: this build of llama.cpp knows no GPU", gpu_layers)
+            gpu_layers = 0
+        if not Path(path).is_file():
+            raise InvalidModel(f"there is no model file {path}: pull the model again")
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
+        callback = lib.llama_progress_callback(_progress(progress)) if progress else None  # kept alive until loaded
+        if callback:
+            params.progress_callback = callback
+        native_log().forget()
+        self.handle: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            reason = native_log().last_error or "no reason given"
+            raise InvalidModel(f"llama.cpp cannot load {Path(path).name} ({reason}): pull it again or choose another")
+        self.vocab: Any = lib.llama_model_get_vocab(self.handle)
+        generates = lib.llama_model_has_decoder(self.handle) and not lib.llama_model_has_encoder(self.handle)
+        if not generates or not lib.llama_vocab_type(self.vocab):  # the tokenizer of type 0, none, aborts the process
+            self.close()
+            raise InvalidModel(f"{Path(path).name} does not generate text: choose a chat model")
+
+    @property
+    def architecture(self) -> str:
+        return self.metadata("general.architecture") or "unknown"
+
+    @property
+    def parameters(self) -> int:
+        return int(self._lib.llama_model_n_params(self.handle))
+
+    @property
+    def context_train(self) -> int:
+        return int(self._lib.llama_model_n_ctx_train(self.handle))
+
+    @property
+    def layers(self) -> int:
+        return int(self._lib.llama_model_n_layer(self.handle))
+
+    @property
+    def template(self) -> str | None:
+        """The GGUF's own chat template; `llama_model_chat_template` would make one up for some models."""
+        return self.metadata("tokenizer.chat_template")
+
+    def kv_bytes_per_token(self, element: int = 2) -> int:
+        """Of all layers, for K and V of `element` bytes each (f16). From the same metadata llama.cpp allocates by."""
+        arch = self.architecture
+        heads = self._lib.llama_model_n_head(self.handle) or 1
+        size = self._lib.llama_model_n_embd(self.handle) // heads
+        key = _integers(self.metadata(f"{arch}.attention.key_length")) or [size]
+        value = _integers(self.metadata(f"{arch}.attention.value_length")) or [size]
+        kv_heads = _integers(self.metadata(f"{arch}.attention.head_count_kv")) or [heads]
+        if len(kv_heads) < self.layers:
+            kv_heads = kv_heads[:1] * self.layers
+        return element * (key[0] + value[0]) * sum(kv_heads[: self.layers])
+
+    def metadata(self, key: str) -> str | None:
+        """A value of the GGUF header as text; arrays look like `[1, 2]`."""
+        needed = self._lib.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
+        if needed < 0:
+            return None
+        buffer = ctypes.create_string_buffer(needed + 1)
+        self._lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        if self.handle:
+            self._lib.llama_model_free(self.handle)
+            self.handle = None
+
+
+def _progress(report: Callable[[float], None]) -> Callable[[float, Any], bool]:
+    def callback(fraction: float, _user_data: Any) -> bool:
+        report(fraction)
+        return True  # go on loading
+
+    return callback
+
+
+def _integers(text: str | None) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text or "")]
