@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mongarsd.daemon.address import Address, parse
+from mongarsd.daemon.holder import holders
 from mongarsd.ground.errors import StartError
 
 BACKLOG = 128
@@ -74,18 +75,8 @@ def _bind_one(family: int, kind: int, protocol: int, where: tuple[object, ...]) 
 
 
 def _in_use(address: Address) -> str:
-    import psutil  # only for this message; 2 MB
-
-    try:
-        pids = {
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == address.port and c.pid
-        }
-        holders = [f"{psutil.Process(pid).name()} (process {pid})" for pid in sorted(pids)]
-    except (psutil.Error, OSError):
-        holders = []
-    by = f" by {', '.join(holders)}" if holders else ""
+    found = holders(address.port)
+    by = f" by {', '.join(found)}" if found else ""
     return f"port {address.port} on {address.host} is already in use{by}; stop it, or choose another with --listen"
 
 

@@ -1,0 +1,40 @@
+"""Which process has a TCP port, from /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+LISTEN = "0A"  # include/net/tcp_states.h
+
+
+def holders(port: int, proc: Path = Path("/proc")) -> list[str]:
+    """ "name (process 123)" of each; empty when it belongs to another user and we are not root."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port, proc)}
+    return sorted({_name(fd.parents[1]) for fd in proc.glob("[0-9]*/fd/*") if _link(fd) in sockets}) if sockets else []
+
+
+def _inodes(port: int, proc: Path) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (proc / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in (line.split() for line in lines):
+            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields[9]
+
+
+def _link(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except OSError:  # closed or ended meanwhile, or not ours to see
+        return ""
+
+
+def _name(process: Path) -> str:
+    try:
+        name = (process / "comm").read_text().strip()
+    except OSError:
+        name = "a program that has just ended"
+    return f"{name} (process {process.name})"

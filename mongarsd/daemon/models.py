@@ -1,0 +1,69 @@
+"""The models of this node: what the store has on disk, joined with what the pool has in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from msgspec import structs
+
+from mongarsd.daemon.default_model import Arrival
+from mongarsd.ground.errors import Conflict, ModelNotFound
+from mongarsd.ground.status import ModelStatus, PullProgress
+from mongarsd.inference.models.manifest import InstalledModel
+from mongarsd.inference.models.store import ModelStore
+from mongarsd.inference.pool.pool import Pool
+from mongarsd.inference.pool.status import WorkerStatus
+
+
+class NodeModels:
+    """Implements `mongarsd.api.parts.Models`."""
+
+    def __init__(self, store: ModelStore, pool: Pool, arrival: Arrival) -> None:
+        self._store, self._pool, self._arrival = store, pool, arrival
+
+    def list(self) -> list[ModelStatus]:
+        workers = {worker.digest: worker for worker in self._pool.status()}
+        return [_join(model, workers.get(model.digest)) for model in self._store.installed()]
+
+    def get(self, name: str) -> ModelStatus:
+        """Raises Loading for the default model while it is being fetched."""
+        model = self._resolve(name)
+        return _join(model, next((w for w in self._pool.status() if w.digest == model.digest), None))
+
+    def pull(self, ref: str, name: str | None) -> AsyncIterator[PullProgress]:
+        return self._store.pull(ref, name)
+
+    async def remove(self, name: str) -> None:
+        """Raises Conflict while the model is in memory."""
+        model = self._resolve(name)
+        if any(worker.digest == model.digest and worker.state != "failed" for worker in self._pool.status()):
+            raise Conflict(f"the model {model.name} is loaded; unload it first (mongarsctl models unload {model.name})")
+        await asyncio.to_thread(self._store.remove, name)  # freeing gigabytes on a microSD card takes a moment
+
+    async def load(self, name: str) -> None:
+        await self._pool.load(self._resolve(name).digest)
+
+    async def unload(self, name: str) -> None:
+        await self._pool.unload(name)
+
+    def _resolve(self, name: str) -> InstalledModel:
+        try:
+            return self._store.resolve(name)
+        except ModelNotFound:
+            entry = self._store.catalogue.find(name)
+            self._arrival.raise_if_coming(entry.name if entry else name)
+            raise
+
+
+def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
+    facts: dict[str, Any] = {
+        name: value for name, value in structs.asdict(model).items() if name in ModelStatus.__struct_fields__
+    }
+    if worker:  # its fields have the names of ModelStatus's
+        facts |= structs.asdict(worker)
+        facts["name"] = model.name
+    elif model.problem:
+        facts |= {"state": "failed", "error": model.problem}
+    return ModelStatus(**facts)

@@ -1,0 +1,144 @@
+"""Every part of the node, made by hand and passed in. The only module that knows all the rooms."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from mongarsd.api.app import make_admin_app, make_app
+from mongarsd.api.parts import Parts
+from mongarsd.daemon.address import Address
+from mongarsd.daemon.config import Config
+from mongarsd.daemon.default_model import Arrival, DefaultModel
+from mongarsd.daemon.knobs import Knobs
+from mongarsd.daemon.models import NodeModels
+from mongarsd.daemon.progress import default_progress
+from mongarsd.daemon.readiness import ModelCheck
+from mongarsd.daemon.status import Reporter
+from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.errors import StartError
+from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.settings import Settings
+from mongarsd.ground.tasks import OnDeath, Tasks
+from mongarsd.inference.models.catalogue import load_catalogue
+from mongarsd.inference.models.store import ModelStore
+from mongarsd.inference.pool.plan import PoolSettings, WorkerPlan
+from mongarsd.inference.pool.pool import Pool
+from mongarsd.tuning.jetson import jtop_power_mode
+from mongarsd.tuning.profile import describe, read_profile
+from mongarsd.tuning.recommend import Overrides
+from mongarsd.tuning.vitals import Vitals, board_status
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """`start()`, then `begin()` once the port answers; `stop_background()`, `close()`. Both ends are idempotent."""
+
+    def __init__(
+        self,
+        config: Config,
+        state: Path,
+        listen: Sequence[Address],
+        say: Callable[[str], None],
+        on_death: OnDeath,
+        backend: str = "llama",
+    ) -> None:
+        settings = config.settings
+        clock, metrics = SystemClock(), Metrics()
+        profile = read_profile(state_dir=state, power_mode=jtop_power_mode)
+        log.info("board: %s", describe(profile))
+        vitals = Vitals()
+        knobs = Knobs(profile, Overrides.of(settings.inference))
+        self._store = store = _open_store(state, offline=settings.models.offline)
+
+        def plan(digest: str) -> WorkerPlan:
+            return knobs.plan(store.resolve(digest))
+
+        self._pool = Pool(
+            node=socket.gethostname(),
+            resolve=store.resolve,
+            plan=lambda model: plan(model.digest),
+            settings=_pool_settings(settings, knobs.memory_budget, backend),
+            clock=clock,
+            metrics=metrics,
+            on_death=on_death,
+        )
+        arrival = Arrival()
+        self._models = NodeModels(store, self._pool, arrival)
+        self._default = DefaultModel(self._models, settings.models, arrival, show=default_progress(), say=say)
+        check = ModelCheck(settings.models.default, self._models, self._default, plan)
+        self._background = Tasks("node", on_death)
+        self._parts = Parts(
+            executor=self._pool,
+            models=self._models,
+            settings=settings,
+            metrics=metrics,
+            clock=clock,
+            checks={"model": check},
+            status=Reporter(
+                clock=clock,
+                listen=tuple(str(address) for address in listen),
+                state_dir=str(state),
+                board=lambda: board_status(profile, vitals.read()),
+                models=self._models.list,
+                reasons=knobs.reasons,
+                warnings=lambda: [text for text in (check(),) if text],
+            ),
+        )
+
+    def public(self) -> web.Application:
+        """For the TCP port."""
+        return make_app(self._parts)
+
+    def control(self) -> web.Application:
+        """For the control socket: the same and the admin's routes."""
+        return make_admin_app(self._parts)
+
+    async def start(self) -> None:
+        await self._pool.start()
+
+    def begin(self) -> None:
+        """What may take long and need not be waited for."""
+        self._background.spawn("default model", self._default.run())
+
+    def apply(self, config: Config) -> None:
+        """Settings that are read at every request."""
+        self._parts.settings = config.settings
+
+    async def stop_background(self) -> None:
+        await self._background.close()
+
+    async def close(self) -> None:
+        """Running answers end with an error."""
+        async with contextlib.AsyncExitStack() as parts:
+            parts.push_async_callback(self._pool.close)
+            parts.push_async_callback(self._store.close)
+            parts.push_async_callback(self._background.close)
+
+
+def _open_store(state: Path, *, offline: bool) -> ModelStore:
+    try:
+        return ModelStore(state, load_catalogue(), offline=offline)
+    except OSError as error:
+        raise StartError(f"the models in {state} cannot be opened: {error}") from error
+
+
+def _pool_settings(settings: Settings, memory_budget: int, backend: str) -> PoolSettings:
+    """`workers` left to "auto": the memory budget alone decides how many models are loaded."""
+    inference = settings.inference
+    most = PoolSettings(memory_budget=memory_budget).workers if inference.workers == "auto" else inference.workers
+    return PoolSettings(
+        memory_budget=memory_budget,
+        workers=most,
+        queue=inference.queue,
+        max_gap=inference.max_gap,
+        keep_alive=settings.models.keep_alive,
+        hang_timeout=inference.hang_timeout,
+        backend=backend,
+    )
