@@ -1,0 +1,85 @@
+"""The routes, wired by hand. `PUBLIC` and `ADMIN` are what the server answers and what /openapi.json says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from mongarsd.api import access, admin, credentials, errors, guard
+from mongarsd.api.admin import PullRequest
+from mongarsd.api.greeting import greeting
+from mongarsd.api.health import Alive, Readiness, healthz, readyz
+from mongarsd.api.limits import BODIES, Bodies
+from mongarsd.api.metrics import REGISTRY, metrics
+from mongarsd.api.openai.answers import ChatChunk, ChatCompletion, Completion, Model, ModelList
+from mongarsd.api.openai.chat import chat_completions
+from mongarsd.api.openai.completions import completions
+from mongarsd.api.openai.models import model, models
+from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
+from mongarsd.api.openapi import ROUTES, Route, openapi
+from mongarsd.api.parts import PARTS, Parts
+from mongarsd.ground.status import ModelStatus, NodeStatus, PullProgress
+
+_SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
+
+PUBLIC = (
+    Route(
+        "POST", "/v1/chat/completions", chat_completions, "Answer a conversation",
+        ChatRequest, ChatCompletion, {_SSE: ChatChunk},
+    ),
+    Route("POST", "/v1/completions", completions, "Continue a text", CompletionRequest, Completion, {_SSE: Completion}),
+    Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
+    Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
+    Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),
+    Route("GET", "/readyz", readyz, "Ready, or why not?", answer=Readiness, open=True),
+    Route("GET", "/metrics", metrics, "Numbers for Prometheus", streams={"text/plain": None}),
+    Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
+    Route("GET", "/", greeting, "A page for people", streams={"text/html": None}, open=True),
+)  # fmt: skip
+
+ADMIN = (
+    Route("GET", "/admin/status", admin.status, "The node, its board and its models", answer=NodeStatus),
+    Route("GET", "/admin/config", admin.config, "The effective settings, without secrets", answer=dict[str, Any]),
+    Route("GET", "/admin/models", admin.models, "All models with their state", answer=list[ModelStatus]),
+    Route("POST", "/admin/models/pull", admin.pull, "Fetch a model", PullRequest, streams={_NDJSON: PullProgress}),
+    Route("GET", "/admin/models/{name}", admin.model, "One model with its state", answer=ModelStatus),
+    Route("DELETE", "/admin/models/{name}", admin.remove, "Delete a model"),
+    Route("POST", "/admin/models/{name}/load", admin.load, "Load a model, wait until it is ready", answer=ModelStatus),
+    Route("POST", "/admin/models/{name}/unload", admin.unload, "Free a model's memory", answer=ModelStatus),
+)
+
+
+def make_app(parts: Parts) -> web.Application:
+    """For TCP ports."""
+    return _make(parts, PUBLIC, guard.middleware, credentials.middleware)
+
+
+def make_admin_app(parts: Parts) -> web.Application:
+    """For the control socket: the public API too, and no keys, because the socket's mode is the permission."""
+    return _make(parts, (*PUBLIC, *ADMIN), guard.control_middleware)
+
+
+def _make(parts: Parts, routes: tuple[Route, ...], *checks: Any) -> web.Application:
+    app = web.Application(middlewares=[access.middleware, errors.middleware, *checks])
+    app[PARTS] = parts
+    app[BODIES] = Bodies()
+    app[REGISTRY] = []
+    app[ROUTES] = routes
+    app.on_response_prepare.append(guard.add_headers)
+    for route in routes:
+        app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handler)
+    return app
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """`Expect: 100-continue`, answered here because aiohttp does it before any middleware."""
+    settings = request.app[PARTS].settings.server
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        return errors.answer(web.HTTPExpectationFailed(text="only 100-continue can be expected here")).response()
+    if (request.content_length or 0) <= settings.max_body:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    return None

@@ -1,0 +1,98 @@
+"""A request's body: read within limits, decoded once, and every complaint names the field."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from mongarsd.api.limits import BODIES, BODIES_AT_ONCE, Hold
+from mongarsd.api.parts import PARTS
+from mongarsd.ground.errors import BadRequest, TooLarge
+from mongarsd.ground.settings import ServerSettings
+
+T = TypeVar("T")
+
+#: Bytes a second a body must keep up with once `header_timeout` is over: a bad radio link does, a trickle does not.
+MIN_RATE = 16 * 1024
+#: Levels of free-form JSON (template arguments, tool calls). Nobody needs more; Jinja and msgpack recurse on them.
+MAX_DEPTH = 32
+
+_COMPLAINT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+
+
+async def decode(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The body as the decoder's type. Raises BadRequest, TooLarge, Busy, or aiohttp's 408 and 415."""
+    with request.app[BODIES].hold() as hold:
+        return parse(await _read(request, hold, request.app[PARTS].settings.server), decoder)
+
+
+def parse(data: bytes | bytearray, decoder: msgspec.json.Decoder[T]) -> T:
+    """Bytes to values. Raises BadRequest whose `param` is the path of the field, like `messages[0].content`."""
+    if not data:
+        raise BadRequest("the body is empty; send a JSON object")
+    try:
+        str(data, "utf-8")  # the decoder does not look into fields it skips
+        return decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from None
+    except msgspec.ValidationError as error:
+        raise _complaint(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+def check_plain(value: Any, param: str, depth: int = MAX_DEPTH) -> None:
+    """Free-form JSON must be shallow, and its integers must fit into 64 bits. Raises BadRequest."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadRequest(f"{param}: an integer does not fit into 64 bits", param=param)
+    if isinstance(value, (dict, list)):
+        if depth == 0:
+            raise BadRequest(f"{param}: nested more than {MAX_DEPTH} levels deep", param=param)
+        for item in value.values() if isinstance(value, dict) else value:
+            check_plain(item, param, depth - 1)
+
+
+def _complaint(text: str) -> BadRequest:
+    """msgspec's "Expected `int`, got `str` - at `$.messages[0].content`" in our words, with `param`."""
+    match = _COMPLAINT.fullmatch(text)
+    what, path = (match["what"], (match["path"] or "").lstrip(".")) if match else (text, "")
+    if missing := _MISSING.fullmatch(what):
+        path = f"{path}.{missing['field']}" if path else missing["field"]
+        return BadRequest(f"{path}: required, and missing", param=path)
+    what = what.replace(" | null", "").replace("`", "").replace("Invalid enum value", "Unknown value")
+    what = what[:1].lower() + what[1:300]
+    if match and match["key"]:
+        what = f"in a key: {what}"
+    return BadRequest(f"{path or 'the body'}: {what}", param=path or None)
+
+
+async def _read(request: web.Request, hold: Hold, settings: ServerSettings) -> bytearray:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(text="send the body without Content-Encoding")
+    too_large = TooLarge(
+        f"the body is larger than {settings.max_body} bytes (server.max_body)", limit=settings.max_body
+    )
+    if (request.content_length or 0) > settings.max_body:
+        raise too_large
+    data = bytearray()
+    begin = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(begin + settings.header_timeout) as limit:
+            while chunk := await request.content.readany():
+                if len(data) + len(chunk) > settings.max_body:
+                    raise too_large
+                hold.take(len(chunk), BODIES_AT_ONCE * settings.max_body)
+                data += chunk
+                limit.reschedule(begin + settings.header_timeout + len(data) / MIN_RATE)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="the body came too slowly") from None
+    except web.RequestPayloadError as error:
+        raise BadRequest(f"the body is damaged: {error}") from None
+    return data

@@ -1,0 +1,151 @@
+"""One TCP or Unix connection, with what aiohttp's lacks: limits, a header time-out, and an end for stalled readers.
+
+A client that stops reading fills the socket's buffer, then the transport's; the transport pauses writing. If it does
+not resume within `write_timeout` the connection is cut, which cancels the handler, which closes the executor's
+iterator, which frees the slot. Nothing of this costs anything per token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from aiohttp import web
+
+from mongarsd.api import errors
+from mongarsd.api.limits import Connections
+from mongarsd.api.parts import Parts
+from mongarsd.ground.errors import BadRequest, Busy
+
+log = logging.getLogger(__name__)
+
+#: Seconds an idle connection is kept; more than the 60 of the usual reverse proxy, so that it is the proxy who closes.
+KEEP_ALIVE = 75.0
+#: Seconds and no more to swallow the rest of a body that was refused, so that the answer is read before the reset.
+LINGER = 2.0
+#: Bytes of answer the kernel may hold for one client. Its own choice is up to 4 MB: minutes of tokens, times 256.
+SEND_BUFFER = 128 * 1024
+
+
+class Connection(web.RequestHandler):
+    """`parts.settings` is read at every use, so limits change with a reload."""
+
+    __slots__ = ("_address", "_admitted", "_connections", "_deadline", "_listener", "_parts")
+
+    def __init__(self, server: web.Server, parts: Parts, connections: Connections, listener: str) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=KEEP_ALIVE,
+            access_log=cast(logging.Logger, None),  # aiohttp: none; ours is `access.py`
+            lingering_time=LINGER,
+            auto_decompress=False,  # a compressed body is refused, not unpacked
+        )
+        self._parts = parts
+        self._connections = connections
+        self._listener = listener
+        self._address = ""
+        self._admitted = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        settings = self._parts.settings.server
+        stream = cast(asyncio.Transport, transport)
+        self._address = address(stream)
+        self._admitted = self._connections.enter(
+            self._address, most=settings.max_connections, most_each=settings.max_connections_per_client
+        )
+        if not self._admitted:
+            self._parts.http.refused.add(self._listener)
+            stream.write(_refusal())
+            stream.close()
+            return
+        self._parts.http.connections.set(self._connections.total, self._listener)
+        _tune(stream, settings.write_timeout)
+        super().connection_made(transport)
+        self._cut_after(settings.header_timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.on_time()
+        if self._admitted:
+            self._admitted = False
+            self._connections.leave(self._address)
+            self._parts.http.connections.set(self._connections.total, self._listener)
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._admitted:
+            super().data_received(data)
+
+    def on_time(self) -> None:
+        """The header has come (said by `access.py`), or the reader has caught up: nothing is overdue."""
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._cut_after(self._parts.settings.server.write_timeout)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.on_time()
+
+    def _cut_after(self, seconds: float) -> None:
+        self.on_time()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut)
+
+    def _cut(self) -> None:
+        self._deadline = None
+        self._parts.http.stalled.add()
+        log.info("cut the connection of %s: it sent or read too slowly", self._address or "a local client")
+        if self.transport:
+            self.transport.abort()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """aiohttp could not parse the request, or a handler failed outside of `errors.middleware`."""
+        self.on_time()
+        if request.writer.output_size:
+            raise ConnectionResetError("the answer failed half-way")
+        if status < 500:
+            log.info("refused a malformed request of %s", self._address or "a local client")
+            answer = errors.answer(BadRequest("this is not a valid HTTP request")).response()
+        else:
+            answer = errors.answer(exc or RuntimeError(message)).response()
+        answer.force_close()
+        return answer
+
+
+def address(transport: asyncio.BaseTransport | None) -> str:
+    """The client's IP address; empty for a Unix socket."""
+    peer: Any = transport.get_extra_info("peername") if transport else None
+    return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def factory(server: web.Server, parts: Parts, listener: str) -> Callable[[], Connection]:
+    """What a listening socket makes for each client. `listener` labels the metrics."""
+    connections = Connections()
+    return lambda: Connection(server, parts, connections, listener)
+
+
+def _refusal() -> bytes:
+    answer = errors.answer(Busy("too many connections; close some, or raise server.max_connections", retry_after=5.0))
+    head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+    return (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n{head}"
+        f"Content-Length: {len(answer.body)}\r\n\r\n"
+    ).encode() + answer.body
+
+
+def _tune(transport: asyncio.Transport, write_timeout: float) -> None:
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    # A client that vanished without a word (lid closed, Wi-Fi gone) is noticed after this, not after 15 minutes.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(write_timeout * 1000)))

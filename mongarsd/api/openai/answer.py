@@ -1,0 +1,108 @@
+"""The part of an answer that chat and plain completions share: the whole of a stream, and the pieces of a plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from mongarsd.api.credentials import account
+from mongarsd.api.openai.answers import FinishWord
+from mongarsd.api.openai.chunks import Chunks
+from mongarsd.api.openai.jobs import Order
+from mongarsd.api.openai.requests import Options
+from mongarsd.api.openai.run import follow, together
+from mongarsd.api.openai.stream import DONE, EventStream
+from mongarsd.api.openai.usage import timings, usage
+from mongarsd.api.parts import PARTS, Parts
+from mongarsd.ground.errors import ModelNotFound
+from mongarsd.ground.job import Delta, Finished, FinishReason, Job, TokenLogprob
+from mongarsd.ground.status import ModelStatus
+
+
+class Collected:
+    """All that a job said. `said` has reasoning and text in the order they came."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._said: list[str] = []
+        self.logprobs: list[TokenLogprob] = []
+
+    async def add(self, delta: Delta) -> None:
+        self._text.append(delta.text)
+        self._reasoning.append(delta.reasoning)
+        self._said.append(delta.reasoning + delta.text)
+        self.logprobs.extend(delta.logprobs)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._reasoning)
+
+    @property
+    def said(self) -> str:
+        return "".join(self._said)
+
+
+def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
+    """The model that is meant, and what its jobs share. Raises ModelNotFound."""
+    parts = request.app[PARTS]
+    try:
+        model = parts.models.get(options.model or parts.settings.models.default)
+    except ModelNotFound as error:
+        error.param = "model"
+        raise
+    return model, Order(model.digest, account(request), parts.settings.inference.max_tokens)
+
+
+async def collect(parts: Parts, jobs: Sequence[Job]) -> list[tuple[Collected, Finished]]:
+    """Run all jobs to their end. Raises MongarsError."""
+
+    async def one(job: Job) -> tuple[Collected, Finished]:
+        collected = Collected()
+        return collected, await follow(parts, job, collected.add)
+
+    return await together([one(job) for job in jobs])
+
+
+async def stream(
+    request: web.Request, jobs: Sequence[Job], chunks: Chunks, *, n: int, include_usage: bool
+) -> web.StreamResponse:
+    """All jobs into one event stream, each choice as its tokens come. Raises MongarsError before the first event."""
+    parts = request.app[PARTS]
+    async with EventStream(request, parts.settings.server.ping_interval) as out:
+
+        async def one(index: int, job: Job) -> Finished:
+            head = chunks.first(index)
+
+            async def deliver(delta: Delta) -> None:
+                nonlocal head
+                if event := chunks.delta(index, delta):
+                    await out.send(head + event)
+                    head = b""
+
+            end = await follow(parts, job, deliver)
+            await out.send(head + chunks.last(index, finish_word(end), timings(end) if len(jobs) == 1 else None))
+            return end
+
+        ends = await together([one(index, job) for index, job in enumerate(jobs)])
+        await out.send((chunks.usage(usage(ends, n)) if include_usage else b"") + DONE)
+    return out.response
+
+
+def finish_word(end: Finished) -> FinishWord:
+    return "stop" if end.reason is FinishReason.STOP else "length"
+
+
+def wants_usage(options: Options) -> bool:
+    return bool(options.stream_options and options.stream_options.include_usage)
+
+
+def json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

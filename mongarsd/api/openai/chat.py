@@ -1,0 +1,48 @@
+"""POST /v1/chat/completions"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from mongarsd.api.body import decode
+from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
+from mongarsd.api.openai.answers import AnswerMessage, ChatChoice, ChatCompletion
+from mongarsd.api.openai.chunks import ChatChunks, Head
+from mongarsd.api.openai.jobs import chat_jobs
+from mongarsd.api.openai.logprobs import chat_logprobs
+from mongarsd.api.openai.requests import ChatRequest
+from mongarsd.api.openai.usage import timings, usage
+from mongarsd.api.parts import PARTS
+from mongarsd.ground.job import Finished
+
+_decoder = msgspec.json.Decoder(ChatRequest)
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    body = await decode(request, _decoder)
+    model, order = accept(request, body)
+    jobs = chat_jobs(body, order)
+    head = Head.new("chatcmpl-", parts.clock.wall(), model.name, parts.version)
+    if body.stream:
+        include_usage = wants_usage(body)
+        chunks = ChatChunks(head, usage=include_usage)
+        return await stream(request, jobs, chunks, n=len(jobs), include_usage=include_usage)
+    results = await collect(parts, jobs)
+    ends = [end for _, end in results]
+    return json(
+        ChatCompletion(
+            **head._asdict(),
+            choices=[
+                _choice(index, collected, end, bool(body.logprobs)) for index, (collected, end) in enumerate(results)
+            ],
+            usage=usage(ends, len(jobs)),
+            timings=timings(ends[0]) if len(ends) == 1 else msgspec.UNSET,
+        )
+    )
+
+
+def _choice(index: int, collected: Collected, end: Finished, logprobs: bool) -> ChatChoice:
+    message = AnswerMessage(content=collected.text, reasoning_content=collected.reasoning or msgspec.UNSET)
+    return ChatChoice(index, message, chat_logprobs(collected.logprobs) if logprobs else None, finish_word(end))

@@ -1,0 +1,179 @@
+"""A validated request becomes Jobs: one for each choice of each prompt. Pure, but for the random seed and ids."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mongarsd.api.body import check_plain
+from mongarsd.api.openai.requests import (
+    MAX_CHOICES,
+    SAMPLING,
+    ChatMessage,
+    ChatRequest,
+    CompletionRequest,
+    ContentPart,
+    Options,
+    ToolCall,
+)
+from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.job import Job, Message, Priority
+from mongarsd.ground.sampling import Sampling
+
+SEEDS = 2**32
+
+#: What would change the answer and is not built yet is refused, never ignored.
+_NOT_YET = ("audio", "web_search_options", "grammar", "json_schema")
+
+
+class Order(NamedTuple):
+    """What every job of a request shares and the request does not say itself."""
+
+    model: str  # digest
+    account: str
+    max_tokens: int  # inference.max_tokens
+
+
+def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
+    """`n` jobs with the same messages. Raises BadRequest."""
+    _refuse_unsupported(request)
+    args = dict(request.chat_template_kwargs or {})
+    check_plain(args, "chat_template_kwargs")
+    if request.reasoning_effort is not None:
+        args.setdefault("reasoning_effort", request.reasoning_effort)
+        if request.reasoning_effort == "none":
+            args.setdefault("enable_thinking", False)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise BadRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
+    first = _job(request, order, request.max_completion_tokens or request.max_tokens)
+    first = msgspec.structs.replace(
+        first,
+        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages)),
+        template_args=args,
+        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+    )
+    return _choices([first], request.n or 1)
+
+
+def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
+    """`n` jobs for each prompt, in OpenAI's order: all choices of the first prompt, then those of the next."""
+    for name in ("echo", "suffix", *_NOT_YET):
+        if getattr(request, name, None):
+            raise BadRequest(f"{name}: not supported", param=name)
+    n = request.n or 1
+    if request.best_of not in (None, n):
+        raise BadRequest("best_of: only the value of n is supported", param="best_of")
+    prompts = list(_prompts(request.prompt))
+    if len(prompts) * n > MAX_CHOICES:
+        raise BadRequest(f"prompt: {len(prompts)} prompts times n = {n} is over {MAX_CHOICES}", param="prompt")
+    base = msgspec.structs.replace(_job(request, order, request.max_tokens), logprobs=request.logprobs)
+    return _choices((msgspec.structs.replace(base, **prompt) for prompt in prompts), n)
+
+
+def _job(request: Options, order: Order, max_tokens: int | None) -> Job:
+    return Job(
+        id="",
+        model=order.model,
+        sampling=_sampling(request),
+        max_tokens=min(max_tokens or order.max_tokens, order.max_tokens),
+        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        cache_prompt=request.cache_prompt is not False,
+        priority=request.priority or Priority.INTERACTIVE,
+        account=order.account,
+    )
+
+
+def _sampling(request: Options) -> Sampling:
+    given: dict[str, Any] = {name: getattr(request, name) for name in SAMPLING}
+    given["seed"] = secrets.randbelow(SEEDS) if request.seed is None else request.seed % SEEDS
+    given["logit_bias"] = tuple(request.logit_bias.items()) if request.logit_bias else None
+    given["samplers"] = tuple(request.samplers) if request.samplers is not None else None
+    return Sampling(**{name: value for name, value in given.items() if value is not None})
+
+
+def _choices(prompts: Iterable[Job], n: int) -> list[Job]:
+    """`n` copies of each, with ids of their own and seeds that follow each other."""
+    jobs: list[Job] = []
+    for prompt in prompts:
+        for _ in range(n):
+            seed = (prompt.sampling.seed + len(jobs)) % SEEDS
+            sampling = msgspec.structs.replace(prompt.sampling, seed=seed)
+            jobs.append(msgspec.structs.replace(prompt, id=secrets.token_hex(16), sampling=sampling))
+    return jobs
+
+
+def _prompts(prompt: str | list[str | int | list[int]]) -> Iterable[dict[str, Any]]:
+    """{"text": …} or {"tokens": …} for each. Raises BadRequest."""
+    if isinstance(prompt, str):
+        yield {"text": prompt}
+    elif all(isinstance(item, int) for item in prompt):
+        yield {"tokens": tuple(prompt)}
+    else:
+        kind = type(prompt[0])
+        for i, item in enumerate(prompt):
+            if type(item) is not kind or isinstance(item, int):
+                raise BadRequest(f"prompt[{i}]: texts, tokens and lists of tokens do not mix", param=f"prompt[{i}]")
+            if not item and isinstance(item, list):
+                raise BadRequest(f"prompt[{i}]: an empty list of tokens", param=f"prompt[{i}]")
+            yield {"text": item} if isinstance(item, str) else {"tokens": tuple(item)}
+
+
+def _refuse_unsupported(request: ChatRequest) -> None:
+    """Raises BadRequest. Tools that must not be used (`tool_choice: "none"`) are as good as none."""
+    for name, choice in (("tools", request.tool_choice), ("functions", request.function_call)):
+        if getattr(request, name) and choice != "none":
+            raise BadRequest(f"{name}: not supported yet", param=name)
+    if request.response_format and request.response_format.type != "text":
+        raise BadRequest("response_format: only type text is supported yet", param="response_format")
+    if request.modalities and request.modalities != ["text"]:
+        raise BadRequest("modalities: only text is supported", param="modalities")
+    for name in _NOT_YET:
+        if getattr(request, name):
+            raise BadRequest(f"{name}: not supported yet", param=name)
+
+
+def _message(message: ChatMessage, path: str) -> Message:
+    if message.content is None and message.role != "assistant":
+        raise BadRequest(f"{path}.content: required, and missing", param=f"{path}.content")
+    return Message(
+        role="system" if message.role == "developer" else message.role,
+        content=_text(message.content, f"{path}.content"),
+        name=message.name,
+        reasoning=message.reasoning_content,
+        tool_calls=tuple(_tool_call(c, f"{path}.tool_calls[{i}]") for i, c in enumerate(message.tool_calls or ())),
+        tool_call_id=message.tool_call_id,
+    )
+
+
+def _text(content: str | list[ContentPart] | None, path: str) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(_part(part, f"{path}[{i}]") for i, part in enumerate(content))
+
+
+def _part(part: ContentPart, path: str) -> str:
+    if part.type == "text" and part.text is not None:
+        return part.text
+    if part.type == "refusal" and part.refusal is not None:
+        return part.refusal
+    if part.type in ("text", "refusal"):
+        raise BadRequest(f"{path}.{part.type}: required, and missing", param=f"{path}.{part.type}")
+    senses = {"image_url": "no vision", "input_image": "no vision", "input_audio": "no hearing"}
+    why = f"this model has {senses[part.type]}" if part.type in senses else "only text is supported"
+    raise BadRequest(f"{path}: {why}; send text parts", param=path)
+
+
+def _tool_call(call: ToolCall, path: str) -> dict[str, Any]:
+    """As templates of the Hugging Face convention want it: the arguments an object, where they are one."""
+    arguments: Any = call.function.arguments
+    if isinstance(arguments, str):
+        try:
+            decoded = msgspec.json.decode(arguments)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            decoded = None  # a model may have written it: the text then stands for itself
+        arguments = decoded if isinstance(decoded, dict) else arguments
+    check_plain(arguments, f"{path}.function.arguments")
+    return {"id": call.id, "type": call.type, "function": {"name": call.function.name, "arguments": arguments}}

@@ -1,0 +1,33 @@
+"""GET /v1/models and /v1/models/{id}"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from mongarsd.api.openai.answer import json
+from mongarsd.api.openai.answers import Model, ModelList
+from mongarsd.api.parts import PARTS
+from mongarsd.ground.status import ModelStatus
+
+
+async def models(request: web.Request) -> web.Response:
+    return json(ModelList(data=[_model(status) for status in request.app[PARTS].models.list()]))
+
+
+async def model(request: web.Request) -> web.Response:
+    return json(_model(request.app[PARTS].models.get(request.match_info["id"])))
+
+
+def _model(status: ModelStatus) -> Model:
+    return Model(
+        id=status.name,
+        created=int(status.modified),
+        digest=status.digest,
+        state=status.state,
+        size=status.size,
+        architecture=status.architecture,
+        parameters=status.parameters,
+        quantization=status.quantization,
+        context_length=status.context or status.context_length,
+        licence=status.licence,
+    )

@@ -1,0 +1,131 @@
+"""What OpenAI's clients send. These types validate requests and make /openapi.json.
+
+Fields that are not named here are ignored: clients send extras, and so do Ollama's and llama.cpp's servers with them.
+Fields that are named have a type and a range; null means absent. Sampling follows llama.cpp's names, ranges and
+defaults (temperature 0.8, top_k 40, top_p 0.95, min_p 0.05), not OpenAI's temperature of 1: small models need it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, Struct, defstruct, structs
+
+from mongarsd.ground.job import MAX_STOPS, MAX_TOP_LOGPROBS, Priority
+from mongarsd.ground.sampling import SAMPLER_ORDER, Sampling
+
+#: Sequences that one request may ask for, all choices of all prompts.
+MAX_CHOICES = 16
+MAX_MESSAGES = 4096
+
+Token = Annotated[int, Meta(ge=0, lt=2**31)]
+StopString = Annotated[str, Meta(min_length=1, max_length=256)]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+#: Sampling's own fields whose form here is another: see `Options`.
+_OTHER_FORM = {"seed", "logit_bias", "samplers"}
+SAMPLING = tuple(field.name for field in structs.fields(Sampling) if field.name not in _OTHER_FORM)
+
+if TYPE_CHECKING:
+    SamplerName = str
+
+    class _SamplingFields(Struct, frozen=True, kw_only=True):
+        """Every field of Sampling that has the same form on the wire, or None."""
+else:
+    SamplerName = Literal[SAMPLER_ORDER]
+    # Made from Sampling, so that a range is written down once.
+    _SamplingFields = defstruct(
+        "_SamplingFields",
+        [(field.name, field.type | None, None) for field in structs.fields(Sampling) if field.name in SAMPLING],
+        frozen=True,
+        kw_only=True,
+    )
+
+
+class StreamOptions(Struct, frozen=True):
+    include_usage: bool | None = None
+
+
+class Options(_SamplingFields, frozen=True, kw_only=True):
+    """What chat and plain completions have in common."""
+
+    model: Annotated[str, Meta(max_length=256)] | None = None  # absent = models.default
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None  # capped at inference.max_tokens
+    stop: StopString | Annotated[list[StopString], Meta(max_length=MAX_STOPS)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None  # absent = random
+    logit_bias: (
+        Annotated[dict[Token, Annotated[float, Meta(ge=-100.0, le=100.0)]], Meta(max_length=1024)] | None
+    ) = None  # token id -> bias
+    samplers: Annotated[list[SamplerName], Meta(max_length=32)] | None = None
+    cache_prompt: bool | None = None
+    priority: Priority | None = None
+    user: str | None = None
+
+
+class ContentPart(Struct, frozen=True):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class FunctionCall(Struct, frozen=True):
+    name: str
+    arguments: str | dict[str, Any] = ""
+
+
+class ToolCall(Struct, frozen=True):
+    function: FunctionCall
+    id: str = ""
+    type: Literal["function"] = "function"
+
+
+class ChatMessage(Struct, frozen=True):
+    role: Role
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: Annotated[list[ToolCall], Meta(max_length=128)] | None = None
+    tool_call_id: str | None = None
+
+
+class ResponseFormat(Struct, frozen=True):
+    type: str
+
+
+class ChatRequest(Options, frozen=True, kw_only=True):
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    chat_template_kwargs: Annotated[dict[str, Any], Meta(max_length=64)] | None = None
+    tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    grammar: str | None = None
+    json_schema: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+    prediction: dict[str, Any] | None = None
+
+
+class CompletionRequest(Options, frozen=True, kw_only=True):
+    #: A text, several texts, tokens, or several lists of tokens.
+    prompt: str | Annotated[list[str | Token | list[Token]], Meta(min_length=1)]
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    best_of: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    grammar: str | None = None
+    json_schema: dict[str, Any] | None = None

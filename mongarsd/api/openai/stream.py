@@ -1,0 +1,76 @@
+"""Server-sent events: one write for each event, pings while nothing happens, an error as the last event."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import cast
+
+from aiohttp import web
+from aiohttp.http import StreamWriter
+
+from mongarsd.api import errors
+
+DONE = b"data: [DONE]\n\n"
+#: A comment: clients skip it, proxies and time-outs see that the connection lives.
+PING = b": ping\n\n"
+
+
+class EventStream:
+    """The answer of one request. The header goes out with the first event or ping, whichever comes first, so that a
+    job refused before that still gets its proper status. Several tasks may send; each event stays in one piece.
+
+    Backpressure is the connection's: `send` waits while the client does not read, for `server.write_timeout` at most.
+    """
+
+    def __init__(self, request: web.Request, interval: float) -> None:
+        self.response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",  # nginx: hand on at once
+            }
+        )
+        self._request = request
+        self._interval = interval  # seconds; 0 = no pings
+        self._now = asyncio.get_running_loop().time
+        self._last = self._now()
+        self._pinger: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> EventStream:
+        if self._interval:
+            self._pinger = asyncio.create_task(self._ping(), name="api.stream.ping")
+        return self
+
+    async def send(self, event: bytes) -> None:
+        """Raises ConnectionError when the client is gone."""
+        if not self.response.prepared:
+            await self.response.prepare(self._request)
+        self._last = self._now()
+        await self.response.write(event)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """After the header an error is told as an event, and swallowed; before it `errors.middleware` answers it."""
+        if self._pinger:
+            self._pinger.cancel()
+            await asyncio.wait({self._pinger})
+        if not isinstance(error, Exception) or isinstance(error, ConnectionError) or not self.response.prepared:
+            return False
+        await self.response.write(b"data: " + errors.answer(error).body + b"\n\n")
+        return True
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(max(self._interval - (self._now() - self._last), self._interval / 10))
+            if self._now() - self._last < self._interval:
+                continue
+            self._last = self._now()
+            try:
+                if not self.response.prepared:
+                    await self.response.prepare(self._request)
+                # Without drain: a task that is cancelled in a drain cancels it for the others too.
+                await cast(StreamWriter, self._request.writer).write(PING, drain=False)
+            except ConnectionError:
+                return  # the handler is being cancelled

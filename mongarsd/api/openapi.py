@@ -1,0 +1,87 @@
+"""GET /openapi.json: made from the table of routes and the types that validate, so it cannot say anything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from mongarsd.api.openai.answers import ErrorBody
+from mongarsd.api.parts import PARTS
+
+_REF = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
+
+
+class Route(NamedTuple):
+    method: Literal["GET", "POST", "DELETE"]
+    path: str  # in aiohttp's notation
+    handler: Handler
+    summary: str
+    body: Any = None  # the type of the request
+    answer: Any = None  # the type of the answer; None = no JSON
+    #: Media types besides JSON, and what they hold.
+    streams: dict[str, Any] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+    open: bool = False  # needs no key
+
+
+ROUTES: web.AppKey[Sequence[Route]] = web.AppKey("routes", Sequence)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    body = msgspec.json.encode(document(request.app[ROUTES], request.app[PARTS].version))
+    return web.Response(body=body, content_type="application/json")
+
+
+def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """OpenAPI 3.1 as builtin types."""
+    kinds = [kind for route in routes for kind in (route.body, route.answer, *route.streams.values()) if kind]
+    kinds.append(ErrorBody)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schema_of = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "mongarsd", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
+    content = {media: {"schema": schema_of[repr(kind)]} if kind else {} for media, kind in route.streams.items()}
+    if route.answer:
+        content = {"application/json": {"schema": schema_of[repr(route.answer)]}, **content}
+    error = {"application/json": {"schema": schema_of[repr(ErrorBody)]}}
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": route.handler.__name__ + ("_admin" if route.path.startswith("/admin") else ""),
+        "responses": {
+            "200" if content else "204": {"description": "Done", **({"content": content} if content else {})},
+            "default": {"description": "What went wrong, and what to do", "content": error},
+        },
+    }
+    if parameters := [match[1] for match in _PARAMETER.finditer(route.path)]:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
+        ]
+    if route.body:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[repr(route.body)]}},
+        }
+    if not route.open:
+        operation["security"] = [{}, {"bearer": []}, {"header": []}]
+    return operation
