@@ -51,7 +51,7 @@ class HttpMetrics:
             "mongarsd_http_request_seconds", "From the request's header to the end of its answer.", labels=("route",)
         )
         self.first_token = metrics.histogram(
-            "mongarsd_first_token_seconds", "From handing a job over to its first token."
+            "mongarsd_http_first_token_seconds", "From handing a job over to its first token."
         )
         self.connections = metrics.gauge("mongarsd_http_connections", "Open connections.", ("listener",))
         self.refused = metrics.counter(
