@@ -1,0 +1,57 @@
+"""The pipe to a worker: messages in, messages out, no task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from mongarsd.ground.frames import Decoder, Encoder, FrameError
+from mongarsd.inference.worker.protocol import FromWorker, ToWorker
+
+log = logging.getLogger(__name__)
+
+
+class Link(asyncio.Protocol):
+    """Calls `receive` for each message in order, and `lost` once when the other end is gone.
+
+    Runs in the event loop's own callbacks: all events of a step arrive in one call.
+    """
+
+    def __init__(self, receive: Callable[[FromWorker], None], lost: Callable[[], None]) -> None:
+        self._receive = receive
+        self._lost = lost
+        self._encode = Encoder().frame
+        self._decoder: Decoder[FromWorker] = Decoder(FromWorker)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._decoder.feed(data):
+                self._receive(message)
+        except FrameError as error:
+            log.error("the worker does not speak the protocol: %s", error)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended, it is gone
+        self._transport = None
+        self._lost()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes the worker has not read yet, beyond the kernel's buffer."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    def send(self, message: ToWorker) -> None:
+        """Hand over without waiting; after the end it does nothing. Raises FrameError when the message is too big."""
+        frame = self._encode(message)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

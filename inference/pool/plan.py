@@ -1,0 +1,51 @@
+"""What the pool is told: which model, with which knobs, within which bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Model(Protocol):
+    """What the pool needs to know of an installed model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        ...
+
+
+class WorkerPlan(Struct, frozen=True, kw_only=True):
+    """The knobs one worker is started with."""
+
+    slots: int
+    context: int  # tokens a slot
+    decode_threads: int
+    prefill_threads: int
+    gpu_layers: int = 0
+    memory: int  # bytes it will need: weights, KV cells, compute buffers
+
+
+class PoolSettings(Struct, frozen=True, kw_only=True):
+    """Bounds that hold for every worker."""
+
+    memory_budget: int  # bytes for all workers together
+    workers: int = 16  # models loaded at the same time, at most
+    queue: int = 64  # jobs that may wait, each model
+    max_gap: float = 0.25  # seconds a running stream may pause for a prefill chunk
+    keep_alive: float = -1.0  # seconds idle before unload; -1 = never
+    hang_timeout: float = 20.0  # seconds of silence after which a ready worker is replaced
+    load_timeout: float = 600.0  # seconds; 8 GB from a slow microSD card (20 MB/s) takes 400
+    cool_down: float = 15.0  # seconds a failed model is left alone before a request tries it again
+    backend: str = "llama"

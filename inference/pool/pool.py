@@ -1,0 +1,251 @@
+"""The local Executor: loads models on demand, runs jobs on them, unloads them when idle or in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from msgspec import structs
+
+from mongarsd.ground.clock import Clock
+from mongarsd.ground.errors import Busy, Conflict, MongarsError, from_info
+from mongarsd.ground.executor import Estimate
+from mongarsd.ground.job import Event, Failed, Finished, Job
+from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.tasks import OnDeath, Tasks
+from mongarsd.inference.pool.budget import Loaded, make_room
+from mongarsd.inference.pool.estimate import Situation, estimate, load_seconds
+from mongarsd.inference.pool.keep_alive import expires_in
+from mongarsd.inference.pool.meters import Meters
+from mongarsd.inference.pool.plan import Model, PoolSettings, WorkerPlan
+from mongarsd.inference.pool.process import COMMAND
+from mongarsd.inference.pool.status import WorkerStatus, describe, watch
+from mongarsd.inference.pool.stream import JobStream
+from mongarsd.inference.pool.supervisor import Supervisor, Surroundings, WorkerState
+
+log = logging.getLogger(__name__)
+
+#: Seconds a client should wait for a node that is being shut down, or for its successor.
+DRAIN_RETRY = 10
+
+
+class Pool:
+    """`start`, then `run`, `load` and `unload` from any task of one event loop, then `drain` and `close`."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        resolve: Callable[[str], Model],
+        plan: Callable[[Model], WorkerPlan],
+        settings: PoolSettings,
+        clock: Clock,
+        metrics: Metrics,
+        command: Sequence[str] = COMMAND,
+        on_death: OnDeath | None = None,
+    ) -> None:
+        """`resolve` turns a name or digest into an installed model (raises ModelNotFound); `plan` gives its knobs."""
+        self._resolve = resolve
+        self._plan = plan
+        self._settings = settings
+        self._clock = clock
+        self._interval = min(1.0, settings.hang_timeout / 4)
+        self._around = Surroundings(
+            node=node,
+            settings=settings,
+            clock=clock,
+            meters=Meters(metrics),
+            command=tuple(command),
+            interval=self._interval,
+        )
+        self._supervisors: dict[str, Supervisor] = {}  # by digest
+        self._keep_alive: dict[str, float] = {}  # by digest: what a request or load asked for
+        self._placing = asyncio.Lock()  # one model comes or goes at a time, so the budget holds
+        self._tasks = Tasks("pool", on_death)
+        self._active: set[JobStream] = set()
+        self._drained = asyncio.Event()
+        self._draining = False
+        watch(self._around.meters, self.status)
+
+    # Life:
+
+    async def start(self) -> None:
+        self._tasks.spawn("watch", self._watch())
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no new jobs, wait up to `timeout` seconds for the running ones; False if some still run."""
+        self._draining = True
+        if not self._active:
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End all jobs (with Busy: the client may come again) and workers. Idempotent."""
+        self._draining = True
+        async with self._placing:
+            retired = list(self._supervisors.values())
+            await self._retire(*retired, why=self._shutting_down())
+        await self._tasks.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            self.tick()
+
+    def tick(self) -> None:
+        """Look after hung workers, late jobs and idle models. Called every interval by `start`'s task."""
+        now = self._clock.monotonic()
+        for supervisor in list(self._supervisors.values()):
+            supervisor.tick(now)
+            self._expire(supervisor)
+
+    # Jobs:
+
+    async def run(self, job: Job) -> AsyncGenerator[Event, None]:
+        """Executor.run: loads the model if need be; crashes of the worker are a pause and a second Started."""
+        try:
+            model = self._resolve(job.model)
+            supervisor = await self._supervise(model)
+            stream = supervisor.submit(job if job.model == model.digest else structs.replace(job, model=model.digest))
+        except MongarsError:
+            self._around.meters.jobs.add("refused")
+            raise
+        self._active.add(stream)
+        try:
+            event = await stream.take()
+            if isinstance(event, Failed):
+                raise from_info(event.error)
+            yield event
+            while not isinstance(event, Finished | Failed):
+                event = await stream.take()
+                yield event
+        finally:
+            supervisor.release(stream)
+            self._active.discard(stream)
+            if self._draining and not self._active:
+                self._drained.set()
+
+    def estimate(self, job: Job) -> Estimate:
+        model = self._resolve(job.model)
+        supervisor = self._supervisors.get(model.digest)
+        if supervisor is not None and supervisor.state is not WorkerState.FAILED:
+            return estimate(job, supervisor.situation())
+        wait = load_seconds(model.size)
+        slots = self._plan(model).slots
+        return estimate(job, Situation(size=model.size, slots=slots, jobs=0, wait=wait, pulse=None))
+
+    # Models:
+
+    async def load(self, name: str, keep_alive: float | None = None) -> None:
+        """Return when the model can answer; several callers share one load. Raises what made it fail.
+
+        keep_alive: seconds idle before unload, for this load; negative = never, 0 = at once after the next job.
+        """
+        model = self._resolve(name)
+        if keep_alive is not None:
+            self.set_keep_alive(name, keep_alive)
+        supervisor = await self._supervise(model, patient=False)
+        await supervisor.ready()
+
+    def set_keep_alive(self, name: str, keep_alive: float) -> None:
+        """Override the default for the present load of the model, or its next."""
+        self._keep_alive[self._resolve(name).digest] = keep_alive
+
+    async def unload(self, name: str, *, force: bool = False) -> bool:
+        """Free the model's memory; False if it was not loaded. Raises Conflict when it has jobs, unless `force`."""
+        digest = self._digest(name)
+        async with self._placing:
+            supervisor = self._supervisors.get(digest)
+            if supervisor is None:
+                return False
+            if supervisor.jobs and not force:
+                raise Conflict(
+                    f"The model {supervisor.model.name} has {supervisor.jobs} requests: wait for them, or force.",
+                    jobs=supervisor.jobs,
+                )
+            await self._retire(supervisor, why=Conflict(f"The model {supervisor.model.name} was unloaded."))
+        return True
+
+    def status(self) -> list[WorkerStatus]:
+        """Facts of every model in memory, and of those that failed."""
+        now = self._clock.monotonic()
+        return [describe(s, now, self._expires_in(s)) for s in self._supervisors.values()]
+
+    # Coming and going:
+
+    async def _supervise(self, model: Model, *, patient: bool = True) -> Supervisor:
+        """The model's supervisor; a new one when it is not loaded. `patient`: leave a failed model its rest."""
+        if found := self._usable(model, patient):
+            return found
+        async with self._placing:
+            if found := self._usable(model, patient):
+                return found
+            plan = self._plan(model)
+            others = [s for s in self._supervisors.values() if s.state is not WorkerState.FAILED]
+            loaded = [Loaded(s.model.digest, s.plan.memory, s.idle_since) for s in others]
+            victims = make_room(loaded, plan.memory, self._settings.memory_budget, self._settings.workers)
+            gone = Conflict("The model was unloaded to make room.")
+            await self._retire(*(self._supervisors[digest] for digest in victims), why=gone)
+            if failed := self._supervisors.get(model.digest):
+                await asyncio.wait([failed.life])  # its worker may still be on its way out
+            if self._draining:
+                raise self._shutting_down()
+            supervisor = Supervisor(model, plan, self._around, on_idle=self._expire)
+            self._supervisors[model.digest] = supervisor
+            supervisor.start(self._tasks)
+            return supervisor
+
+    def _usable(self, model: Model, patient: bool) -> Supervisor | None:
+        if self._draining:
+            raise self._shutting_down()
+        supervisor = self._supervisors.get(model.digest)
+        if supervisor is None or supervisor.state is not WorkerState.FAILED:
+            return supervisor
+        rested = self._clock.monotonic() - supervisor.failed_at >= self._settings.cool_down
+        if patient and not rested and supervisor.error is not None:
+            raise supervisor.error
+        return None
+
+    async def _retire(self, *supervisors: Supervisor, why: MongarsError) -> None:
+        """Unload; returns when the memory is free. Hold `_placing`."""
+        for supervisor in supervisors:
+            self._supervisors.pop(supervisor.model.digest, None)
+            self._keep_alive.pop(supervisor.model.digest, None)
+            supervisor.retire(why)
+        if supervisors:
+            await asyncio.wait([supervisor.life for supervisor in supervisors])
+
+    def _expires_in(self, supervisor: Supervisor) -> float | None:
+        since = supervisor.idle_since
+        idle_for = None if since is None else self._clock.monotonic() - since
+        keep_alive = self._keep_alive.get(supervisor.model.digest, self._settings.keep_alive)
+        return expires_in(keep_alive, idle_for, used=supervisor.used)
+
+    def _expire(self, supervisor: Supervisor) -> None:
+        """Unload it in the background if its time has come."""
+        if supervisor.state is WorkerState.READY and self._expires_in(supervisor) == 0:
+            self._tasks.spawn(f"expire {supervisor.model.name}", self._unload_idle(supervisor))
+
+    async def _unload_idle(self, supervisor: Supervisor) -> None:
+        async with self._placing:
+            digest = supervisor.model.digest
+            if self._supervisors.get(digest) is supervisor and self._expires_in(supervisor) == 0:
+                log.info("%s was idle and is unloaded", supervisor.model.name)
+                await self._retire(supervisor, why=Conflict("The model was unloaded because it was idle."))
+
+    def _digest(self, name: str) -> str:
+        """Of a loaded model even when it is no longer installed."""
+        for digest, supervisor in self._supervisors.items():
+            if name in (digest, supervisor.model.name):
+                return digest
+        return self._resolve(name).digest
+
+    @staticmethod
+    def _shutting_down() -> Busy:
+        return Busy("The node is shutting down: try again in a moment.", retry_after=DRAIN_RETRY)

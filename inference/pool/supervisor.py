@@ -1,0 +1,354 @@
+"""The life of one loaded model: starts its worker, watches it, starts the next when it dies, and loses no job."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from mongarsd.ground.clock import Clock
+from mongarsd.ground.errors import Busy, Conflict, MongarsError, TooLarge, from_info
+from mongarsd.ground.frames import FrameError
+from mongarsd.ground.job import Delta, Job
+from mongarsd.ground.tasks import Tasks
+from mongarsd.inference.pool.estimate import Situation, load_seconds
+from mongarsd.inference.pool.meters import Meters
+from mongarsd.inference.pool.plan import Model, PoolSettings, WorkerPlan
+from mongarsd.inference.pool.process import WorkerProcess
+from mongarsd.inference.pool.restarts import Restarts
+from mongarsd.inference.pool.silence import Silence
+from mongarsd.inference.pool.stream import JobStream
+from mongarsd.inference.worker.protocol import (
+    Cancel,
+    FromWorker,
+    Load,
+    ModelInfo,
+    Output,
+    Pulse,
+    Ready,
+    Refused,
+    Stop,
+    Submit,
+)
+
+log = logging.getLogger(__name__)
+
+#: Seconds a worker gets to free its memory and exit.
+STOP_GRACE = 3.0
+#: Bytes that may wait for a worker which does not read; four of the biggest prompts.
+MAX_BACKLOG = 4 * 8 * 1024 * 1024
+
+
+class WorkerState(enum.Enum):
+    LOADING = "loading"  # the first process starts and reads the weights; jobs wait in the pool
+    READY = "ready"  # jobs go to the worker
+    RESTARTING = "restarting"  # it crashed; the next process starts; jobs wait in the pool
+    FAILED = "failed"  # the worker refused the model or crashed too often; `error` says why
+    STOPPED = "stopped"  # unloaded; it will not live again
+
+
+_WAITING = (WorkerState.LOADING, WorkerState.RESTARTING)
+_OVER = (WorkerState.FAILED, WorkerState.STOPPED)
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What all supervisors of a pool share."""
+
+    node: str
+    settings: PoolSettings
+    clock: Clock
+    meters: Meters
+    command: Sequence[str]
+    interval: float  # seconds between two ticks
+
+
+class Supervisor:
+    """`start` once, `tick` every interval, `retire` once; `life` ends when nothing of it is left in memory."""
+
+    def __init__(
+        self, model: Model, plan: WorkerPlan, around: Surroundings, *, on_idle: Callable[[Supervisor], None]
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        self.state = WorkerState.LOADING
+        self.error: MongarsError | None = None
+        self.failed_at = 0.0
+        self.info: ModelInfo | None = None
+        self.pulse: Pulse | None = None
+        self.used = False
+        self.restarts = Restarts()
+        self._around = around
+        self._clock = around.clock
+        self._on_idle = on_idle
+        self._streams: dict[str, JobStream] = {}
+        self._idle_since = self._clock.monotonic()
+        self._worker: WorkerProcess | None = None
+        self._silence = Silence(self._clock.monotonic(), around.interval)
+        self._spawned_at = 0.0
+        self._fruitful = False  # the present worker has delivered a token
+        self._hung = ""
+        self._settled = asyncio.Event()  # neither loading nor restarting
+        self._retired = asyncio.Event()
+
+    # Jobs:
+
+    @property
+    def jobs(self) -> int:
+        return len(self._streams)
+
+    def submit(self, job: Job) -> JobStream:
+        """Take a job, now or as soon as the worker is ready. Raises Busy, Conflict, TooLarge."""
+        if job.id in self._streams:
+            raise Conflict(f"A job with the id {job.id} is running already.", param="id")
+        room = self.plan.slots + self._around.settings.queue
+        if self.state in _WAITING and len(self._streams) >= room:
+            wait = self.situation().wait
+            raise Busy(
+                f"The model {self.model.name} is being loaded, {len(self._streams)} requests wait for it: try again.",
+                retry_after=max(1, round(wait)),
+                position=len(self._streams),
+                estimate=wait,
+            )
+        if self._worker is not None and self._worker.backlog > MAX_BACKLOG:
+            raise Busy(f"The worker of {self.model.name} is behind with reading: try again.", retry_after=1)
+        now = self._clock.monotonic()
+        stream = JobStream(job, now, self._around.meters)
+        if self.state is WorkerState.READY:
+            self._send(stream, now)
+        self._streams[job.id] = stream
+        self.used = True
+        return stream
+
+    def release(self, stream: JobStream) -> None:
+        """The reader has gone: cancel what is not finished."""
+        unfinished = not stream.ended
+        stream.abandon()
+        if unfinished:
+            if self._worker is not None and self.state is WorkerState.READY:
+                self._worker.send(Cancel(stream.job.id))
+            self._forget(stream)
+
+    def _send(self, stream: JobStream, now: float) -> None:
+        if self._worker is None:
+            return
+        try:
+            self._worker.send(Submit(stream.hand_over(now)))
+        except FrameError as error:
+            raise TooLarge(f"The request is too large for the worker: {error}.") from error
+
+    def _forget(self, stream: JobStream) -> None:
+        if self._streams.pop(stream.job.id, None) is not None and not self._streams:
+            self._idle_since = self._clock.monotonic()
+            self._on_idle(self)
+
+    # What the pool asks:
+
+    @property
+    def pid(self) -> int | None:
+        return self._worker.pid if self._worker is not None else None
+
+    @property
+    def idle_since(self) -> float | None:
+        """None while it is busy: has jobs, or is being loaded for somebody."""
+        return None if self._streams or self.state in _WAITING else self._idle_since
+
+    def situation(self) -> Situation:
+        wait = 0.0
+        if self.state in _WAITING:
+            wait = max(0.5, load_seconds(self.model.size) - (self._clock.monotonic() - self._spawned_at))
+        pulse = self.pulse if self.state is WorkerState.READY else None
+        return Situation(size=self.model.size, slots=self.plan.slots, jobs=self.jobs, wait=wait, pulse=pulse)
+
+    async def ready(self) -> None:
+        """Return when jobs can run. Raises what made the load fail."""
+        while self.state in _WAITING:
+            await self._settled.wait()
+        if self.error is not None:
+            raise self.error
+        if self.state is WorkerState.STOPPED:
+            raise Conflict(f"The model {self.model.name} was unloaded while it was being loaded.")
+
+    # Its life:
+
+    def start(self, tasks: Tasks) -> None:
+        self.life = tasks.spawn(f"life of {self.model.name}", self._live())
+
+    def retire(self, why: MongarsError) -> None:
+        """Begin to unload; its jobs fail with `why`. Await `life` for the end."""
+        if self.state is WorkerState.STOPPED:
+            return
+        grace = STOP_GRACE if self.state is WorkerState.READY else 0.0  # while it loads it does not listen
+        self._enter(WorkerState.STOPPED)
+        self._retired.set()
+        self._fail_all(why)
+        self._end_worker(grace)
+
+    def tick(self, now: float) -> None:
+        """Look for a hung worker, and for jobs whose time ran out while no worker had them."""
+        if self.state in _WAITING:
+            for stream in [stream for stream in self._streams.values() if stream.overdue(now)]:
+                stream.expire(now)
+                self._forget(stream)
+        if self._worker is None or self.state in _OVER:
+            return
+        settings = self._around.settings
+        limit = settings.hang_timeout if self.state is WorkerState.READY else settings.load_timeout
+        silent = self._silence.check(now)
+        if silent > limit:
+            self._hung = f"gave no sign of life for {silent:.0f} s and was killed"
+            self._worker.kill()
+
+    async def _live(self) -> None:
+        while True:
+            how = await self._run_worker()
+            if self.state in _OVER:
+                break
+            delay = self._recover(how)
+            if delay is None:
+                break
+            try:
+                async with asyncio.timeout(delay):
+                    await self._retired.wait()
+                break
+            except TimeoutError:
+                continue
+
+    async def _run_worker(self) -> str:
+        """One worker from spawn to end; says how it ended."""
+        self._fruitful = False
+        self._hung = ""
+        self.pulse = None
+        self._spawned_at = now = self._clock.monotonic()
+        self._silence = Silence(now, self._around.interval)
+        try:
+            worker = await WorkerProcess.spawn(self._around.command, self._receive)
+        except OSError as error:
+            return f"could not be started ({error})"
+        self._worker = worker
+        try:
+            if self.state in _OVER:
+                worker.kill()
+            else:
+                worker.send(self._load())
+            how = await worker.ended
+        finally:
+            worker.kill()
+            self._worker = None
+        if worker.tail and self.state is not WorkerState.STOPPED:
+            log.warning("last words of the worker of %s:\n%s", self.model.name, "\n".join(worker.tail))
+        return self._hung or how
+
+    def _recover(self, how: str) -> float | None:
+        """After a crash: seconds until the next worker; None = the model has failed."""
+        now = self._clock.monotonic()
+        lived = now - self._spawned_at
+        delay = self.restarts.crashed(lived, fruitful=self._fruitful, proven=self.info is not None)
+        log.error("the worker of %s %s; %d jobs were in its hands", self.model.name, how, self.jobs)
+        for stream in list(self._streams.values()):
+            stream.crashed(how, now)
+            if stream.ended:
+                self._forget(stream)
+        if delay is None:
+            rest = self._around.settings.cool_down
+            count = self.restarts.fruitless
+            self._fail(
+                Busy(
+                    f"The worker of {self.model.name} crashed {count} times in a row; the last one {how}. "
+                    f"The model rests for {rest:.0f} s. See the log for the reason.",
+                    retry_after=max(1, round(rest)),
+                )
+            )
+            return None
+        self._around.meters.restarts.add(self.model.name)
+        self._enter(WorkerState.RESTARTING)
+        return delay
+
+    # What the worker says:
+
+    def _receive(self, message: FromWorker) -> None:
+        if self.state in _OVER:
+            return
+        self._silence.heard()
+        if isinstance(message, Output):
+            now = self._clock.monotonic()
+            for event in message.events:
+                stream = self._streams.get(event.job)  # None: cancelled, and the worker did not know yet
+                if stream is not None:
+                    stream.push(event, now)
+                    self._fruitful = self._fruitful or isinstance(event, Delta)
+                    if stream.ended:
+                        self._forget(stream)
+        elif isinstance(message, Pulse):
+            self.pulse = message
+        elif isinstance(message, Ready):
+            self._ready(message)
+        else:
+            self._refused(message)
+
+    def _ready(self, message: Ready) -> None:
+        now = self._clock.monotonic()
+        self.info = message.info
+        self._around.meters.loads.observe(now - self._spawned_at)
+        log.info("%s is ready after %.1f s (pid %s)", self.model.name, now - self._spawned_at, self.pid)
+        if not self._streams:
+            self._idle_since = now
+        self._enter(WorkerState.READY)
+        # Those who held a slot first, so that they get one again; the others in their order.
+        for stream in sorted(self._streams.values(), key=lambda stream: stream.started is None):
+            if stream.overdue(now):
+                stream.expire(now)
+            else:
+                try:
+                    self._send(stream, now)
+                except TooLarge as error:
+                    stream.fail(error, now)
+            if stream.ended:
+                self._forget(stream)
+
+    def _refused(self, message: Refused) -> None:
+        self._fail(from_info(message.error))
+        self._end_worker(STOP_GRACE)
+
+    def _fail(self, error: MongarsError) -> None:
+        log.error("the model %s cannot be used: %s", self.model.name, error)
+        self.error = error
+        self.failed_at = self._clock.monotonic()
+        self._enter(WorkerState.FAILED)
+        self._fail_all(error)
+
+    def _fail_all(self, why: MongarsError) -> None:
+        now = self._clock.monotonic()
+        for stream in list(self._streams.values()):
+            stream.fail(why, now)
+            self._forget(stream)
+
+    def _end_worker(self, grace: float) -> None:
+        if self._worker is not None:
+            self._worker.send(Stop())
+            self._worker.kill_after(grace)
+
+    def _enter(self, state: WorkerState) -> None:
+        self.state = state
+        if state in _WAITING:
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    def _load(self) -> Load:
+        plan, settings = self.plan, self._around.settings
+        return Load(
+            model=self.model.digest,
+            path=str(self.model.path),
+            node=self._around.node,
+            slots=plan.slots,
+            context=plan.context,
+            decode_threads=plan.decode_threads,
+            prefill_threads=plan.prefill_threads,
+            queue=settings.queue,
+            max_gap=settings.max_gap,
+            gpu_layers=plan.gpu_layers,
+            backend=settings.backend,
+        )

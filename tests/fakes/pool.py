@@ -1,0 +1,85 @@
+"""Models, jobs and helpers for tests of the pool over the scriptable worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fakes import worker_process
+from fakes.worker_process import JobScript, Script
+from msgspec import Struct
+
+from mongarsd.ground.errors import ModelNotFound
+from mongarsd.ground.job import Delta, Event, Job
+from mongarsd.ground.sampling import Sampling
+from mongarsd.inference.pool.plan import Model, WorkerPlan
+from mongarsd.inference.pool.pool import Pool
+
+_ids = count()
+
+
+class FakeModel(Struct, frozen=True):
+    name: str
+    digest: str
+    path: Path = Path("/nowhere.gguf?step=0.002")  # what the engine's fake backend reads
+    size: int = 1000
+
+
+MODELS = [FakeModel(name, "sha256:" + letter * 64) for name, letter in [("one", "1"), ("two", "2"), ("big", "b")]]
+
+
+def resolve(name: str) -> Model:
+    for model in MODELS:
+        if name in (model.name, model.digest):
+            return model
+    raise ModelNotFound(f"There is no model {name!r}.", param="model")
+
+
+def plan(model: Model) -> WorkerPlan:
+    memory = 1000 if model.name == "big" else 100
+    return WorkerPlan(slots=8, context=512, decode_threads=1, prefill_threads=1, memory=memory)
+
+
+def make_job(model: str = "one", *, seed: int = 0, job: str = "", deadline: float | None = None, **script: Any) -> Job:
+    return Job(
+        id=job or f"{next(_ids):032x}",
+        model=model,
+        text=msgspec.json.encode(JobScript(**script)).decode(),
+        sampling=Sampling(seed=seed),
+        deadline=deadline,
+    )
+
+
+def worker_command(**script: Any) -> list[str]:
+    return [sys.executable, worker_process.__file__, msgspec.json.encode(Script(**script)).decode()]
+
+
+MakePool = Callable[..., Awaitable[Pool]]
+
+
+async def collect(pool: Pool, job: Job) -> list[Event]:
+    return [event async for event in pool.run(job)]
+
+
+def text(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other processes do; at most 5 seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - nothing in this process could set an event
+            await asyncio.sleep(0.005)
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def exists(pid: int | None) -> bool:
+    return Path(f"/proc/{pid}").exists()
