@@ -37,7 +37,7 @@ def show(client: Client, json: Json = False) -> None:
 @app.command(
     epilog=examples(
         "mongarsctl config check                  # /etc/mongarsd/mongarsd.toml",
-        "mongarsctl config check new.toml && sudo cp new.toml /etc/mongarsd/mongarsd.toml",
+        "mongarsctl config check new.toml         # before it is put there",
     )
 )
 def check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -74,7 +75,7 @@ def pull(
     ),
 ) -> None:
     """Get a model. Goes on where it was stopped; a model that is there is not fetched again."""
-    body = {"ref": ref} | ({"name": name} if name else {})
+    body = {"ref": _full(ref)} | ({"name": name} if name else {})
     try:
         follow(clean(name or ref), client.lines("POST", "/admin/models/pull", PullProgress, body))
     except KeyboardInterrupt:
@@ -101,7 +102,7 @@ def rm(
     """Remove a model from the disk. Asks before."""
     model = client.get(model_path(name), ModelStatus)
     if not yes:
-        if not sys.stdin.isatty():
+        if not _person():
             raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
         loaded = "" if model.state == "on_disk" else " It is loaded, and its running answers will end."
         if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{loaded}", err=True):
@@ -126,6 +127,18 @@ def unload(client: Client, name: Name) -> None:
     """Give a model's memory back. The next request loads it again."""
     client.send("POST", model_path(name, "unload"), Any)
     print(f"{clean(name)} is unloaded.")
+
+
+def _person() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _full(ref: str) -> str:
+    """A file is named by its full path, because the daemon works in another directory; `file:` may be left out."""
+    path = Path(ref.removeprefix("file:")).expanduser()
+    if ref.startswith("file:") or (path.suffix == ".gguf" and path.exists()):
+        return f"file:{path.absolute()}"
+    return ref
 
 
 def facts(model: ModelStatus) -> list[tuple[str, str]]:

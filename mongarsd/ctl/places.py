@@ -12,10 +12,15 @@ UNITS = tuple(Path(folder, "mongarsd.service") for folder in ("/etc/systemd/syst
 LONGEST_PATH = 107
 
 
+def state_home(environ: Mapping[str, str]) -> Path:
+    """$XDG_STATE_HOME if it is absolute (the XDG specification: a relative path is to be ignored)."""
+    named = environ.get("XDG_STATE_HOME", "")
+    return Path(named) if named.startswith("/") else Path(environ.get("HOME") or Path.home(), ".local", "state")
+
+
 def state_dir(environ: Mapping[str, str]) -> Path:
     """The state directory of a daemon that a person started."""
-    base = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home(), ".local", "state")
-    return Path(base, "mongarsd")
+    return state_home(environ) / "mongarsd"
 
 
 def control_sockets(named: Path | None, environ: Mapping[str, str]) -> list[Path]:

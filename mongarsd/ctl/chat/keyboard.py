@@ -9,12 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+from mongarsd.ctl.places import state_home
+
 LONGEST = 1000  # lines of history
 
 
 def history_file(environ: Mapping[str, str]) -> Path:
-    base = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home(), ".local", "state")
-    return Path(base, "mongarsctl", "history")
+    return state_home(environ) / "mongarsctl" / "history"
 
 
 class Keyboard:

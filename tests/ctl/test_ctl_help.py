@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from fakes.control_daemon import FakeDaemon
+from typer.testing import CliRunner
+
+from mongarsd import __version__
+from mongarsd.ctl.exits import Exit
+from mongarsd.ctl.main import app
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+ALL = list(commands(typer.main.get_command(app)))
+
+
+def test_the_commands() -> None:
+    assert {path[0] for path in ALL if path} == {"status", "chat", "models", "doctor", "config"}
+    assert {path[1] for path in ALL if len(path) > 1} == {
+        *("list", "pull", "show", "rm", "load", "unload"),
+        *("check", "new-key"),
+    }
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_has_examples_that_exist_and_fits_80_columns(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    _, _, tail = result.output.partition("Examples:\n")
+    lines = [line.split("mongarsctl ", 1)[1] for line in tail.splitlines() if "mongarsctl " in line]
+    assert lines
+    assert any(line.startswith(" ".join(path)) for line in lines)
+    for line in lines:  # every example names a command that exists
+        words = [word for word in line.partition("#")[0].split() if word[0].isalpha()]
+        assert tuple(words[:1]) in ALL
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_the_exit_codes_are_in_the_help() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    for code in Exit:
+        assert f"{int(code)} " in text
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"mongarsctl {__version__}\n"
+
+
+def test_a_wrong_command_is_a_usage_error() -> None:
+    result = CliRunner().invoke(app, ["nix"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "nix" in result.stderr
+
+
+def test_a_wrong_url_is_a_usage_error() -> None:
+    assert CliRunner().invoke(app, ["status", "--url", "pi"]).exit_code == 2
+
+
+def test_a_reader_that_goes_away_is_no_traceback(daemon: FakeDaemon) -> None:
+    code = "import sys; sys.stdin.readline(); from mongarsd.ctl.main import main; main()"
+    command = [sys.executable, "-c", code, "status", "--socket", str(daemon._server.server_address)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stdin
+        process.stdin.close()
+        assert process.stderr
+        assert process.stderr.read() == b""
+
+
+def test_a_terminal_that_is_not_utf_8(daemon: FakeDaemon) -> None:
+    command = [sys.executable, "-c", "from mongarsd.ctl.main import main; main()", "status"]
+    env = {"PYTHONIOENCODING": "ascii", "MONGARSD_SOCKET": str(daemon._server.server_address)}
+    done = subprocess.run(command, env=env, capture_output=True, check=True)
+    assert b"61 ?C" in done.stdout

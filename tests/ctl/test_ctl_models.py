@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from fakes.control_daemon import MODEL, NODE, FakeDaemon, ndjson
+
+from mongarsd.ctl import models
+
+Run = Callable[..., tuple[int, str, str]]
+NAME = MODEL.name
+
+
+def test_list_is_aligned(daemon: FakeDaemon, run: Run) -> None:
+    code, out, _ = run("models", "list")
+    assert code == 0
+    header, first, second = out.splitlines()
+    assert header.split() == ["NAME", "STATE", "SIZE", "PARAMETERS", "QUANT", "LICENCE"]
+    assert first.split()[:4] == [NAME, "ready", "91.7", "MB"]
+    assert second.index("on disk") == first.index("ready") == header.index("STATE")
+
+
+def test_list_json_and_empty(daemon: FakeDaemon, run: Run) -> None:
+    assert [model["name"] for model in json.loads(run("models", "list", "--json")[1])] == [NAME, "qwen2.5-0.5b"]
+    daemon.answers["GET /admin/models"] = (200, [])
+    code, out, err = run("models", "list")
+    assert (code, out) == (0, "")
+    assert "models pull" in err
+
+
+def test_show(daemon: FakeDaemon, run: Run) -> None:
+    code, out, _ = run("models", "show", NAME)
+    assert code == 0
+    for word in ("135 M", "Q4_0", "Apache-2.0", "8192 tokens", MODEL.digest, "4711"):
+        assert word in out
+    assert json.loads(run("models", "show", NAME, "--json")[1])["digest"] == MODEL.digest
+
+
+def test_show_of_an_unknown_model(daemon: FakeDaemon, run: Run) -> None:
+    daemon.answers["GET /admin/models/nix"] = (404, {"error": {"message": "there is no model nix"}})
+    assert run("models", "show", "nix") == (4, "", "mongarsctl: there is no model nix\n")
+
+
+def test_pull_prints_plain_lines_without_a_terminal(daemon: FakeDaemon, run: Run) -> None:
+    steps = [{"status": "fetching", "total": 1000, "completed": done} for done in range(0, 1001, 10)]
+    daemon.answers["POST /admin/models/pull"] = ndjson(*steps, {"status": "verifying"}, {"status": "success"})
+    code, out, err = run("models", "pull", NAME, "--name", "mine")
+    assert (code, out) == (0, "mine is ready.\n")
+    lines = err.splitlines()
+    assert len(lines) == 12
+    assert lines[0] == "mine: fetching: 0 B of 1 kB"
+    assert lines[-1] == "mine: verifying"
+    assert daemon.requests[-1].body == {"ref": NAME, "name": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "words"),
+    [
+        ([{"status": "fetching"}, {"status": "error", "error": "no such\x1b model"}], 1, "no such model"),
+        ([{"status": "fetching"}], 3, "went away"),
+        ([], 3, "went away"),
+    ],
+)
+def test_a_pull_that_fails(daemon: FakeDaemon, run: Run, lines: list[dict[str, str]], code: int, words: str) -> None:
+    daemon.answers["POST /admin/models/pull"] = ndjson(*lines)
+    result, out, err = run("models", "pull", NAME)
+    assert (result, out) == (code, "")
+    assert words in err
+    assert "\x1b" not in err
+
+
+def test_a_file_is_named_in_full(daemon: FakeDaemon, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.gguf").touch()
+    daemon.answers["POST /admin/models/pull"] = ndjson({"status": "success"})
+    for given in ("file:m.gguf", "m.gguf", "./m.gguf", f"file:{tmp_path}/m.gguf"):
+        assert run("models", "pull", given)[0] == 0
+        assert daemon.requests[-1].body["ref"] == f"file:{tmp_path}/m.gguf"
+
+
+def test_rm_asks(daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.answers[f"DELETE /admin/models/{NAME}"] = (200, {})
+    code, _, err = run("models", "rm", NAME)
+    assert code == 2
+    assert "--yes" in err
+    monkeypatch.setattr(models, "_person", lambda: True)
+    assert run("models", "rm", NAME, stdin="n\n")[0] == 1
+    assert not [request for request in daemon.requests if request.method == "DELETE"]
+    code, out, err = run("models", "rm", NAME, stdin="y\n")
+    assert code == 0
+    assert out.endswith(f"{NAME} is removed.\n")
+    assert "running answers will end" in err
+    assert run("models", "rm", NAME, "--yes")[0] == 0
+
+
+def test_rm_of_nothing_does_not_ask(daemon: FakeDaemon, run: Run) -> None:
+    assert run("models", "rm", "nix")[0] == 4
+
+
+def test_load_and_unload(daemon: FakeDaemon, run: Run) -> None:
+    daemon.answers[f"POST /admin/models/{NAME}/load"] = (200, MODEL)
+    daemon.answers[f"POST /admin/models/{NAME}/unload"] = (204, b"")
+    code, out, _ = run("models", "load", NAME)
+    assert (code, out) == (0, f"{NAME} is ready: 8 slots of 2048 tokens, 412 MB.\n")
+    assert run("models", "unload", NAME)[:2] == (0, f"{NAME} is unloaded.\n")
+
+
+def test_load_of_what_does_not_fit(daemon: FakeDaemon, run: Run) -> None:
+    daemon.answers[f"POST /admin/models/{NAME}/load"] = (
+        507,
+        {"error": {"message": "needs 9 GB", "code": "does_not_fit"}},
+    )
+    code, out, err = run("models", "load", NAME)
+    assert (code, out) == (1, "")
+    assert "needs 9 GB" in err
+
+
+def test_a_bar_on_a_terminal(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [{"status": "fetching", "total": 1000, "completed": done} for done in (0, 500, 1000)]
+    daemon.answers["POST /admin/models/pull"] = ndjson(*steps, {"status": "verifying"}, {"status": "success"})
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as screen, os.fdopen(master, "rb", buffering=0) as seen:
+        monkeypatch.setattr("sys.stderr", screen)
+        monkeypatch.setenv("TERM", "xterm")
+        client = models.make_client(Path(str(daemon._server.server_address)))
+        models.follow(NAME, client.lines("POST", "/admin/models/pull", models.PullProgress, {}))
+        screen.flush()
+        shown = seen.read(65_536).decode()
+    assert "fetching" in shown
+    assert "kB" in shown
+
+
+def test_completion_knows_the_names_and_is_silent_without_a_daemon(daemon: FakeDaemon, tmp_path: Path) -> None:
+    class Context:
+        params = {"socket": tmp_path / "control.sock"}  # noqa: RUF012
+
+    assert models._complete(Context(), "smo") == [NAME]  # type: ignore[arg-type]
+    Context.params = {"socket": tmp_path / "none.sock"}
+    assert models._complete(Context(), "") == []  # type: ignore[arg-type]
+
+
+def test_facts_leave_out_what_is_not_known() -> None:
+    rows = dict(models.facts(NODE.models[1]))
+    assert set(rows) == {"Name", "State", "Size", "Digest"}
+    assert dict(models.facts(msgspec.structs.replace(MODEL, expires_in=60.0)))["Unloaded"] == "in 1 min"
