@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from mongarsd.tuning.estimate import DEFAULT_MODEL, estimate, estimate_memory
+
+#: (slots, context, peak RSS, anonymous memory), bytes: SmolLM2-135M Q4_0 under llama-cpp-python 0.3.36 after prompts
+#: and decoding, without the worker's own codec and templates (11 MB).
+MEASURED = [
+    (8, 2048, 586_500_000, 483_400_000),
+    (2, 8192, 599_700_000, 497_000_000),
+    (8, 1024, 396_100_000, 293_600_000),
+]
+WORKER = 11_000_000
+
+
+@pytest.mark.parametrize(("slots", "context", "rss", "anonymous"), MEASURED)
+def test_within_15_percent_of_what_was_measured(slots: int, context: int, rss: int, anonymous: int) -> None:
+    found = estimate(DEFAULT_MODEL, slots, context)
+    assert found.resident == pytest.approx(rss + WORKER, rel=0.15)
+    assert anonymous + WORKER < found.pinned < (anonymous + WORKER) * 1.15
+    assert estimate_memory(DEFAULT_MODEL, slots, context) == found.pinned
+
+
+def test_originals_of_repacked_weights_are_not_pinned() -> None:
+    mapped = structs.replace(DEFAULT_MODEL, repacks=False)
+    assert estimate(mapped, 4, 4096).pinned == estimate(DEFAULT_MODEL, 4, 4096).pinned
+    assert estimate(DEFAULT_MODEL, 4, 4096).resident - estimate(mapped, 4, 4096).resident == DEFAULT_MODEL.weights
+
+
+@given(st.integers(1, 64), st.integers(1, 131072), st.integers(1, 64), st.integers(1, 131072))
+def test_grows_with_slots_and_context(slots: int, context: int, more_slots: int, more_context: int) -> None:
+    small = estimate_memory(DEFAULT_MODEL, slots, context)
+    assert small < estimate_memory(DEFAULT_MODEL, slots + more_slots, context)
+    assert small < estimate_memory(DEFAULT_MODEL, slots, context + more_context)
+    assert small >= slots * context * DEFAULT_MODEL.kv_bytes_per_token + DEFAULT_MODEL.weights

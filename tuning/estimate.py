@@ -1,0 +1,76 @@
+"""How much memory a worker needs for a model.
+
+    pinned   = RUNTIME + weights + KV + compute            must fit into the memory budget
+    resident = pinned + originals                          what `ps` shows as RSS
+
+- RUNTIME: interpreter, llama.cpp, message codec, templates.
+- weights: the file's size, once. Weights are read for every token, so they must stay in memory: either as llama.cpp's
+  repacked copy (anonymous memory) or as pages of the mapped file.
+- originals: for quants that repack, the mapped pages the copy was made from. Nothing reads them again and the kernel
+  drops them when it needs room, so they count in RSS (twice the file) and not in the budget. If they did, the default
+  model would be refused on a Pi Zero 2 W.
+- KV: slots x context x bytes a token (f16), all touched when the context is created.
+- compute: activations of one micro-batch. Of the 98 to 103 MiB reserved for SmolLM2 (mostly logits of 512 tokens, of
+  which the engine asks one a sequence) 16 to 31 MiB were touched. What grows with the model is taken as 1/16 of its
+  weights, the attention mask as MICRO_BATCH x context x 6 bytes (f32 and f16).
+
+Measured: llama-cpp-python 0.3.36, SmolLM2-135M Q4_0 (91.7 MB), flash attention, bare interpreter without the worker's
+templates and codec. Peak RSS, and `resident` of this file, in MB: 8 x 2048: 587, 623; 2 x 8192: 592 (split KV) and 600
+(unified), 642; 8 x 1024: 396, 431.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MIB = 1 << 20
+RUNTIME = 32 * MIB
+COMPUTE = 16 * MIB
+MICRO_BATCH = 512  # tokens; llama.cpp's default n_ubatch
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """What the budget must know of a model; sizes in bytes. `repacks`: Q4_0, Q4_K, Q6_K, Q8_0 and their kin."""
+
+    weights: int
+    kv_bytes_per_token: int
+    context_train: int
+    layers: int
+    repacks: bool = True
+
+
+#: SmolLM2-135M-Instruct Q4_0, the model a fresh installation serves: for a recommendation before any model is there.
+DEFAULT_MODEL = ModelFacts(weights=91_726_912, kv_bytes_per_token=23_040, context_train=8192, layers=30)
+
+
+class MemoryEstimate(Struct, frozen=True, kw_only=True):
+    """Bytes, by what they are for."""
+
+    weights: int
+    kv: int
+    compute: int
+    originals: int = 0
+    runtime: int = RUNTIME
+
+    @property
+    def pinned(self) -> int:
+        return self.runtime + self.weights + self.kv + self.compute
+
+    @property
+    def resident(self) -> int:
+        return self.pinned + self.originals
+
+
+def estimate(facts: ModelFacts, slots: int, context: int) -> MemoryEstimate:
+    """For one worker with `slots` sequences of `context` tokens each."""
+    return MemoryEstimate(
+        weights=facts.weights,
+        kv=slots * context * facts.kv_bytes_per_token,
+        compute=COMPUTE + facts.weights // 16 + MICRO_BATCH * context * 6,
+        originals=facts.weights if facts.repacks else 0,
+    )
+
+
+def estimate_memory(facts: ModelFacts, slots: int, context: int) -> int:
+    """Bytes that must fit into the memory budget (`pinned`)."""
+    return estimate(facts, slots, context).pinned
