@@ -164,11 +164,9 @@ class Pool:
             supervisor = self._supervisors.get(digest)
             if supervisor is None:
                 return False
-            if supervisor.jobs and not force:
-                raise Conflict(
-                    f"The model {supervisor.model.name} has {supervisor.jobs} requests: wait for them, or force.",
-                    jobs=supervisor.jobs,
-                )
+            if (jobs := len(supervisor.jobs)) and not force:
+                message = f"The model {supervisor.model.name} has {jobs} requests: wait for them, or force."
+                raise Conflict(message, jobs=jobs)
             await self._retire(supervisor, why=Conflict(f"The model {supervisor.model.name} was unloaded."))
         return True
 
@@ -222,6 +220,8 @@ class Pool:
             await asyncio.wait([supervisor.life for supervisor in supervisors])
 
     def _expires_in(self, supervisor: Supervisor) -> float | None:
+        if supervisor.state is not WorkerState.READY:
+            return None
         since = supervisor.idle_since
         idle_for = None if since is None else self._clock.monotonic() - since
         keep_alive = self._keep_alive.get(supervisor.model.digest, self._settings.keep_alive)
@@ -229,7 +229,7 @@ class Pool:
 
     def _expire(self, supervisor: Supervisor) -> None:
         """Unload it in the background if its time has come."""
-        if supervisor.state is WorkerState.READY and self._expires_in(supervisor) == 0:
+        if self._expires_in(supervisor) == 0:
             self._tasks.spawn(f"expire {supervisor.model.name}", self._unload_idle(supervisor))
 
     async def _unload_idle(self, supervisor: Supervisor) -> None:

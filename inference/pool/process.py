@@ -96,7 +96,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         *lines, rest = (self._line + data).split(b"\n")
         self._line = rest[:_LINE]
         for line in lines:
-            text = line[:_LINE].decode(errors="replace").rstrip()
+            text = "".join(c if c.isprintable() else " " for c in line[:_LINE].decode(errors="replace")).rstrip()
             if text:
                 self.tail.append(text)
                 log.debug("worker %d: %s", self.pid, text)

@@ -55,7 +55,7 @@ def describe(supervisor: Supervisor, now: float, expires_in: float | None) -> Wo
         context=info.context if info else supervisor.plan.context,
         slots=info.slots if info else supervisor.plan.slots,
         busy_slots=pulse.busy_slots if pulse else 0,
-        queued=pulse.queued if pulse else supervisor.jobs,
+        queued=pulse.queued if pulse else len(supervisor.jobs),
         prefill_rate=pulse.prefill_rate if pulse else 0.0,
         decode_rate=pulse.decode_rate if pulse else 0.0,
         cached_tokens=pulse.cached_tokens if pulse else 0,

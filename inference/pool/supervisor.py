@@ -12,9 +12,10 @@ from msgspec import Struct
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import Busy, Conflict, MongarsError, TooLarge, from_info
 from mongarsd.ground.frames import FrameError
-from mongarsd.ground.job import Delta, Job
+from mongarsd.ground.job import Job
 from mongarsd.ground.tasks import Tasks
 from mongarsd.inference.pool.estimate import Situation, load_seconds
+from mongarsd.inference.pool.jobs import Jobs
 from mongarsd.inference.pool.meters import Meters
 from mongarsd.inference.pool.plan import Model, PoolSettings, WorkerPlan
 from mongarsd.inference.pool.process import WorkerProcess
@@ -82,9 +83,7 @@ class Supervisor:
         self.restarts = Restarts()
         self._around = around
         self._clock = around.clock
-        self._on_idle = on_idle
-        self._streams: dict[str, JobStream] = {}
-        self._idle_since = self._clock.monotonic()
+        self.jobs = Jobs(around.clock, around.meters, lambda: on_idle(self))
         self._worker: WorkerProcess | None = None
         self._silence = Silence(self._clock.monotonic(), around.interval)
         self._spawned_at = 0.0
@@ -95,32 +94,32 @@ class Supervisor:
 
     # Jobs:
 
-    @property
-    def jobs(self) -> int:
-        return len(self._streams)
-
     def submit(self, job: Job) -> JobStream:
         """Take a job, now or as soon as the worker is ready. Raises Busy, Conflict, TooLarge."""
-        if job.id in self._streams:
-            raise Conflict(f"A job with the id {job.id} is running already.", param="id")
-        room = self.plan.slots + self._around.settings.queue
-        if self.state in _WAITING and len(self._streams) >= room:
-            wait = self.situation().wait
-            raise Busy(
-                f"The model {self.model.name} is being loaded, {len(self._streams)} requests wait for it: try again.",
-                retry_after=max(1, round(wait)),
-                position=len(self._streams),
-                estimate=wait,
-            )
-        if self._worker is not None and self._worker.backlog > MAX_BACKLOG:
-            raise Busy(f"The worker of {self.model.name} is behind with reading: try again.", retry_after=1)
-        now = self._clock.monotonic()
-        stream = JobStream(job, now, self._around.meters)
+        self._check_room()
+        stream = self.jobs.add(job)
         if self.state is WorkerState.READY:
-            self._send(stream, now)
-        self._streams[job.id] = stream
+            try:
+                self._send(stream)
+            except TooLarge:
+                self.jobs.forget(stream)
+                raise
         self.used = True
         return stream
+
+    def _check_room(self) -> None:
+        """A ready worker bounds its queue itself; the rest is for one that is not there, or does not listen."""
+        jobs, room = len(self.jobs), self.plan.slots + self._around.settings.queue
+        if self.state in _WAITING and jobs >= room:
+            wait = self.situation().wait
+            raise Busy(
+                f"The model {self.model.name} is being loaded, {jobs} requests wait for it: try again.",
+                retry_after=max(1, round(wait)),
+                position=jobs,
+                estimate=wait,
+            )
+        if jobs >= 2 * room or (self._worker is not None and self._worker.backlog > MAX_BACKLOG):
+            raise Busy(f"The worker of {self.model.name} is behind with its requests: try again.", retry_after=1)
 
     def release(self, stream: JobStream) -> None:
         """The reader has gone: cancel what is not finished."""
@@ -129,20 +128,15 @@ class Supervisor:
         if unfinished:
             if self._worker is not None and self.state is WorkerState.READY:
                 self._worker.send(Cancel(stream.job.id))
-            self._forget(stream)
+            self.jobs.forget(stream)
 
-    def _send(self, stream: JobStream, now: float) -> None:
+    def _send(self, stream: JobStream) -> None:
         if self._worker is None:
             return
         try:
-            self._worker.send(Submit(stream.hand_over(now)))
+            self._worker.send(Submit(stream.hand_over(self._clock.monotonic())))
         except FrameError as error:
             raise TooLarge(f"The request is too large for the worker: {error}.") from error
-
-    def _forget(self, stream: JobStream) -> None:
-        if self._streams.pop(stream.job.id, None) is not None and not self._streams:
-            self._idle_since = self._clock.monotonic()
-            self._on_idle(self)
 
     # What the pool asks:
 
@@ -153,14 +147,14 @@ class Supervisor:
     @property
     def idle_since(self) -> float | None:
         """None while it is busy: has jobs, or is being loaded for somebody."""
-        return None if self._streams or self.state in _WAITING else self._idle_since
+        return None if self.jobs or self.state in _WAITING else self.jobs.idle_since
 
     def situation(self) -> Situation:
         wait = 0.0
         if self.state in _WAITING:
             wait = max(0.5, load_seconds(self.model.size) - (self._clock.monotonic() - self._spawned_at))
         pulse = self.pulse if self.state is WorkerState.READY else None
-        return Situation(size=self.model.size, slots=self.plan.slots, jobs=self.jobs, wait=wait, pulse=pulse)
+        return Situation(size=self.model.size, slots=self.plan.slots, jobs=len(self.jobs), wait=wait, pulse=pulse)
 
     async def ready(self) -> None:
         """Return when jobs can run. Raises what made the load fail."""
@@ -183,15 +177,13 @@ class Supervisor:
         grace = STOP_GRACE if self.state is WorkerState.READY else 0.0  # while it loads it does not listen
         self._enter(WorkerState.STOPPED)
         self._retired.set()
-        self._fail_all(why)
+        self.jobs.fail_all(why)
         self._end_worker(grace)
 
     def tick(self, now: float) -> None:
         """Look for a hung worker, and for jobs whose time ran out while no worker had them."""
         if self.state in _WAITING:
-            for stream in [stream for stream in self._streams.values() if stream.overdue(now)]:
-                stream.expire(now)
-                self._forget(stream)
+            self.jobs.expire()
         if self._worker is None or self.state in _OVER:
             return
         settings = self._around.settings
@@ -243,14 +235,10 @@ class Supervisor:
 
     def _recover(self, how: str) -> float | None:
         """After a crash: seconds until the next worker; None = the model has failed."""
-        now = self._clock.monotonic()
-        lived = now - self._spawned_at
+        lived = self._clock.monotonic() - self._spawned_at
         delay = self.restarts.crashed(lived, fruitful=self._fruitful, proven=self.info is not None)
-        log.error("the worker of %s %s; %d jobs were in its hands", self.model.name, how, self.jobs)
-        for stream in list(self._streams.values()):
-            stream.crashed(how, now)
-            if stream.ended:
-                self._forget(stream)
+        log.error("the worker of %s %s; %d jobs were in its hands", self.model.name, how, len(self.jobs))
+        self.jobs.blame(how)
         if delay is None:
             rest = self._around.settings.cool_down
             count = self.restarts.fruitless
@@ -273,14 +261,7 @@ class Supervisor:
             return
         self._silence.heard()
         if isinstance(message, Output):
-            now = self._clock.monotonic()
-            for event in message.events:
-                stream = self._streams.get(event.job)  # None: cancelled, and the worker did not know yet
-                if stream is not None:
-                    stream.push(event, now)
-                    self._fruitful = self._fruitful or isinstance(event, Delta)
-                    if stream.ended:
-                        self._forget(stream)
+            self._fruitful |= self.jobs.push(message.events)
         elif isinstance(message, Pulse):
             self.pulse = message
         elif isinstance(message, Ready):
@@ -293,20 +274,13 @@ class Supervisor:
         self.info = message.info
         self._around.meters.loads.observe(now - self._spawned_at)
         log.info("%s is ready after %.1f s (pid %s)", self.model.name, now - self._spawned_at, self.pid)
-        if not self._streams:
-            self._idle_since = now
+        self.jobs.idle_since = now
         self._enter(WorkerState.READY)
-        # Those who held a slot first, so that they get one again; the others in their order.
-        for stream in sorted(self._streams.values(), key=lambda stream: stream.started is None):
-            if stream.overdue(now):
-                stream.expire(now)
-            else:
-                try:
-                    self._send(stream, now)
-                except TooLarge as error:
-                    stream.fail(error, now)
-            if stream.ended:
-                self._forget(stream)
+        for stream in self.jobs.to_hand_over():
+            try:
+                self._send(stream)
+            except TooLarge as error:
+                self.jobs.fail(stream, error)
 
     def _refused(self, message: Refused) -> None:
         self._fail(from_info(message.error))
@@ -317,13 +291,7 @@ class Supervisor:
         self.error = error
         self.failed_at = self._clock.monotonic()
         self._enter(WorkerState.FAILED)
-        self._fail_all(error)
-
-    def _fail_all(self, why: MongarsError) -> None:
-        now = self._clock.monotonic()
-        for stream in list(self._streams.values()):
-            stream.fail(why, now)
-            self._forget(stream)
+        self.jobs.fail_all(error)
 
     def _end_worker(self, grace: float) -> None:
         if self._worker is not None:

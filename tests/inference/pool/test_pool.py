@@ -142,7 +142,7 @@ async def test_100_clients_that_vanish_leave_nothing(make_pool: MakePool) -> Non
     assert len(asyncio.all_tasks()) == tasks
     assert open_descriptors() == descriptors
     assert not pool._active
-    assert all(s.jobs == 0 for s in pool._supervisors.values())
+    assert all(len(s.jobs) == 0 for s in pool._supervisors.values())
     await until(lambda: pool.status()[0].busy_slots == pool.status()[0].queued == 0)
     assert text(await collect(pool, make_job(seed=1))) == whole_text(1, 20)
 
@@ -162,7 +162,7 @@ async def test_a_slow_reader_gets_everything_in_few_events(make_pool: MakePool) 
     events = pool.run(make_job(seed=3, tokens=3000))
     got = [await anext(events)]
     (supervisor_,) = pool._supervisors.values()
-    await until(lambda: supervisor_.jobs == 0)
+    await until(lambda: len(supervisor_.jobs) == 0)
     got += [event async for event in events]
     assert text(got) == whole_text(3, 3000)
     assert len(got) < 10

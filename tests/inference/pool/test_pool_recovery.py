@@ -78,6 +78,8 @@ async def test_random_kills_change_no_text(make_pool: MakePool) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert await asyncio.gather(*streams) == [whole_text(10 * number + i, 40) for i in range(8)]
+        await until(lambda: pool.status()[0].restarts > number)  # noqa: B023 - awaited here
+        await pool.load("one")
     assert pool.status()[0].restarts == 6
 
 
@@ -155,9 +157,10 @@ async def test_a_command_that_does_not_exist_fails_clearly(make_pool: MakePool) 
 
 async def test_deadlines_shrink_over_a_crash(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker comes back too late for both: the one that ran is cut short, the one that waited is refused."""
-    pool = await make_pool(load_seconds=0.4, settings={"hang_timeout": 0.2})
-    ran = asyncio.create_task(collect(pool, make_job(seed=3, deadline=0.8, tokens=10_000)))
-    await until(lambda: bool(pool.status()) and pool.status()[0].busy_slots == 1)
+    pool = await make_pool(load_seconds=0.7, settings={"hang_timeout": 0.2})
+    await pool.load("one")
+    ran = asyncio.create_task(collect(pool, make_job(seed=3, deadline=0.6, tokens=10_000)))
+    await until(lambda: pool.status()[0].busy_slots == 1)
     pid = pool.status()[0].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
