@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-import time
+import json
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Job, Message
 from mongarsd.inference.engine.base import Prompt
 from mongarsd.inference.llama.guard import Guard
 from mongarsd.inference.llama.tokens import Vocabulary
+from mongarsd.inference.text.template import ChatTemplate
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n"
+    "{{ '<|im_start|>assistant\n' }}"  # in quotes, because Jinja drops a newline at the very end
 )
 #: For a model that was never taught roles. It does not know when to end: give it stop strings such as "\nUser:".
 PLAIN = "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}Assistant:"
+
+log = logging.getLogger(__name__)
 
 
 class Prompts:
     """Thread-safe."""
 
     def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
-        """`template` is the model's own; without one, ChatML if the vocabulary knows its tags, else plain roles."""
-        # Jinja2 costs 5 MB; only a worker that renders templates pays for it.
-        from mongarsd.inference.text.template import ChatTemplate
+        """`template` is the model's own; without one, ChatML if the vocabulary knows its tags, else plain roles.
 
+        With a template that cannot be compiled the model still completes text, and refuses messages with the reason.
+        """
         self._vocabulary = vocabulary
         self._control = vocabulary.control_text()
         if template is None:
             chatml = self._control and self._control.fullmatch("<|im_start|>") and self._control.fullmatch("<|im_end|>")
             template = CHATML if chatml else PLAIN
         bos, eos = vocabulary.name(vocabulary.bos), vocabulary.name(vocabulary.eos)
-        self._template = ChatTemplate(template, bos=bos, eos=eos)
+        self._template: ChatTemplate | InvalidModel
+        try:
+            self._template = ChatTemplate(template, bos=bos, eos=eos)
+        except InvalidModel as error:
+            log.warning("%s", error)
+            self._template = error
 
     @property
     def thinks(self) -> bool:
-        return bool(self._template.thinks)
+        return isinstance(self._template, ChatTemplate) and self._template.thinks
 
     def prompt(self, job: Job) -> Prompt:
-        """Raises BadRequest."""
+        """Raises BadRequest, and InvalidModel for messages that the model's own template is to blame for."""
         if (token := self._vocabulary.first_outside(job.produced)) is not None:
             raise BadRequest(self._outside(token), param="produced")
         if job.messages is not None:
@@ -62,12 +74,17 @@ class Prompts:
 
     def _render(self, job: Job, messages: tuple[Message, ...]) -> list[tuple[str, bool]]:
         """The template's output in pieces: (text, may contain control tokens)."""
+        if isinstance(self._template, InvalidModel):
+            raise InvalidModel(self._template.message, param="messages")
         guard = Guard(self._control)
-        marked = guard.mark(msgspec.to_builtins(messages))
-        tools, args = guard.mark(job.tools), guard.mark(job.template_args)
+        try:
+            marked = guard.mark(_written_out(messages))
+            tools, args = guard.mark(job.tools), guard.mark(job.template_args)
+        except RecursionError:
+            raise BadRequest("the messages, tools or template_args are nested too deeply", param="messages") from None
         if guard.found:
             messages = msgspec.convert(marked, tuple[Message, ...])
-        return guard.split(self._template.render(messages, tools=tools, args=args, now=time.time()))
+        return guard.split(self._template.render(messages, tools=tools, args=args, now=datetime.now()))
 
     def _tokenize(self, pieces: list[tuple[str, bool]]) -> list[int]:
         tokens: list[int] = []
@@ -79,3 +96,17 @@ class Prompts:
 
     def _outside(self, token: int) -> str:
         return f"token {token} is outside the vocabulary of {self._vocabulary.size}"
+
+
+def _written_out(messages: Sequence[Message]) -> Sequence[dict[str, Any]]:
+    """The messages as plain values; arguments of tool calls too, because JSON can hide a tag ("\\u003c|im_end|>")."""
+    plain: Sequence[dict[str, Any]] = msgspec.to_builtins(messages)
+    for message in plain:
+        for call in message.get("tool_calls", ()):
+            function = call.get("function")
+            if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+                try:
+                    function["arguments"] = json.loads(function["arguments"])
+                except (ValueError, RecursionError):
+                    continue  # the template shows it as it is
+    return plain
