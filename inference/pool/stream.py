@@ -81,7 +81,7 @@ class JobStream:
         if isinstance(event, Delta):
             self._count_delta(event, now)
         elif isinstance(event, Started):
-            event = self._start(event, now)
+            event = self._start(event)
         else:
             event = self._end(event)
         self._pending.append(event)
@@ -151,13 +151,13 @@ class JobStream:
             self._meters.gap.observe(now - self._last_at)
         self._last_at = now
 
-    def _start(self, event: Started, now: float) -> Started:
+    def _start(self, event: Started) -> Started:
         self.running = True
         if self.started is not None:
             return structs.replace(event, restarted=True)
-        waited = (self._handed_over or now) - self._accepted  # for the model to be loaded
+        waited = (self._handed_over or self._accepted) - self._accepted  # for the model to be loaded
         self.started = structs.replace(event, queue=event.queue + waited)
-        self._started_at = now
+        self._started_at = self._accepted + self.started.queue  # `now` is the end of the step that started it
         self._meters.queue.observe(self.started.queue)
         return self.started
 
