@@ -10,13 +10,16 @@
   drops them when it needs room, so they count in RSS (twice the file) and not in the budget. If they did, the default
   model would be refused on a Pi Zero 2 W.
 - KV: slots x context x bytes a token (f16), all touched when the context is created.
-- compute: activations of one micro-batch. Of the 98 to 103 MiB reserved for SmolLM2 (mostly logits of 512 tokens, of
-  which the engine asks one a sequence) 16 to 31 MiB were touched. What grows with the model is taken as 1/16 of its
-  weights, the attention mask as MICRO_BATCH x context x 6 bytes (f32 and f16).
+- compute: activations of one micro-batch (17 MB touched for SmolLM2 at 2,048 tokens, 33 MB at 8,192). What grows with
+  the model is taken as 1/16 of its weights, the attention mask as MICRO_BATCH x context x 6 bytes (f32 and f16).
 
-Measured: llama-cpp-python 0.3.36, SmolLM2-135M Q4_0 (91.7 MB), flash attention, bare interpreter without the worker's
-templates and codec. Peak RSS, and `resident` of this file, in MB: 8 x 2048: 587, 623; 2 x 8192: 592 (split KV) and 600
-(unified), 642; 8 x 1024: 396, 431.
+Measured: a worker with SmolLM2-135M Q4_0 (91.7 MB), llama-cpp-python 0.3.36 on x86, after prompts, in MB, and what this
+file says:
+
+    slots x context   RSS  resident   anonymous + embedding and libraries from files   pinned
+    8 x 2048          599  623        492 + 38                                         532
+    4 x 8192          977  1020       869 + 38                                         928
+    1 x 2048          267  293        159 + 38                                         201
 """
 
 from __future__ import annotations

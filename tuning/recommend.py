@@ -86,7 +86,7 @@ def recommend(
     wanted, why_slots = wanted_slots(profile.board, cpu, facts)
     ladder = tuple(count for count in SLOTS if count <= wanted)
     contexts = contexts_up_to(facts)
-    asked = next((name for name in ("slots", "context", "memory_budget") if getattr(overrides, name) is not None), None)
+    asked = next((name for name in ("slots", "context") if getattr(overrides, name) is not None), None)
     slots, context = fit(
         facts,
         budget // workers,

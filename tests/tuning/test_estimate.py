@@ -7,21 +7,21 @@ from msgspec import structs
 
 from mongarsd.tuning.estimate import DEFAULT_MODEL, estimate, estimate_memory
 
-#: (slots, context, peak RSS, anonymous memory), bytes: SmolLM2-135M Q4_0 under llama-cpp-python 0.3.36 after prompts
-#: and decoding, without the worker's own codec and templates (11 MB).
+#: (slots, context, RSS, anonymous memory), bytes: a worker with SmolLM2-135M Q4_0 after prompts of 1,536 tokens.
 MEASURED = [
-    (8, 2048, 586_500_000, 483_400_000),
-    (2, 8192, 599_700_000, 497_000_000),
-    (8, 1024, 396_100_000, 293_600_000),
+    (8, 2048, 599_490_560, 492_036_096),
+    (4, 8192, 976_887_808, 869_474_304),
+    (1, 2048, 266_735_616, 159_326_208),
 ]
-WORKER = 11_000_000
+#: Pages of files that a worker keeps reading: the token embedding, which is not repacked, and shared libraries.
+HOT = 38_000_000
 
 
 @pytest.mark.parametrize(("slots", "context", "rss", "anonymous"), MEASURED)
 def test_within_15_percent_of_what_was_measured(slots: int, context: int, rss: int, anonymous: int) -> None:
     found = estimate(DEFAULT_MODEL, slots, context)
-    assert found.resident == pytest.approx(rss + WORKER, rel=0.15)
-    assert anonymous + WORKER < found.pinned < (anonymous + WORKER) * 1.15
+    assert rss < found.resident < rss * 1.15
+    assert anonymous + HOT < found.pinned < (anonymous + HOT) * 1.15
     assert estimate_memory(DEFAULT_MODEL, slots, context) == found.pinned
 
 
