@@ -51,12 +51,16 @@ class Client:
     def where(self) -> str:
         return self.url or str(self._sockets[0])
 
-    def get(self, path: str, kind: type[T], timeout: float = QUICK) -> T:
-        return self.send("GET", path, kind, timeout=timeout)
+    def get(self, path: str, kind: type[T], timeout: float = QUICK, expected: int | None = None) -> T:
+        """The decoded JSON answer; one with the error status `expected` is no failure."""
+        return self._send("GET", path, kind, None, timeout, expected)
 
-    def send(self, method: str, path: str, kind: type[T], body: Any = None, timeout: float = SLOW) -> T:
+    def send(self, method: str, path: str, kind: type[T], body: Any = None) -> T:
         """The decoded JSON answer; None for an empty one if `kind` allows it."""
-        with self._answer(method, path, body, timeout) as response:
+        return self._send(method, path, kind, body, SLOW, None)
+
+    def _send(self, method: str, path: str, kind: type[T], body: Any, timeout: float, expected: int | None) -> T:
+        with self._answer(method, path, body, timeout, expected) as response:
             data = response.read(MAX_ANSWER)
         return self._decode(data or b"null", kind)
 
@@ -86,7 +90,9 @@ class Client:
                 yield line
 
     @contextmanager
-    def _answer(self, method: str, path: str, body: Any, timeout: float) -> Iterator[HTTPResponse]:
+    def _answer(
+        self, method: str, path: str, body: Any, timeout: float, expected: int | None = None
+    ) -> Iterator[HTTPResponse]:
         from http.client import HTTPException  # 35 to 60 ms, not needed for --help
 
         connection = self._connect(timeout)
@@ -100,8 +106,8 @@ class Client:
         try:
             connection.request(method, self._base + path, data, headers)
             with connection.getresponse() as response:
-                if not 200 <= response.status < 300:
-                    raise self._refusal(response.status, response.read(MAX_ANSWER))
+                if not 200 <= response.status < 300 and response.status != expected:
+                    raise self._refusal(path, response.status, response.read(MAX_ANSWER))
                 yield response
         except TimeoutError as error:
             raise Failure(
@@ -149,8 +155,15 @@ class Client:
         # The base URL that OpenAI clients want ends in /v1: take it too.
         self._base = quote(parts.path.rstrip("/").removesuffix("/v1"), safe="/%")
 
-    def _refusal(self, status: int, data: bytes) -> Failure:
+    def _refusal(self, path: str, status: int, data: bytes) -> Failure:
         message, reason = _error(data)
+        if self.url and path.startswith("/admin/") and status == 404 and reason == "not_found":
+            host = self._address[0]
+            return Failure(
+                f"{self.url} serves the chat API only; for the rest run mongarsctl on that machine, "
+                f"for example `ssh {clean(host)} mongarsctl status`",
+                Exit.REFUSED,
+            )
         message = message or f"{self.where} answered with HTTP status {status}"
         if status == 401 and not self._key:
             message = f"{self.where} wants an API key: set MONGARSD_API_KEY, or give --key"

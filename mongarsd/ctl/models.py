@@ -99,14 +99,17 @@ def show(client: Client, name: Name, json: Json = False) -> None:
 def rm(
     client: Client, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
-    """Remove a model from the disk. Asks before."""
+    """Remove a model from the disk, after unloading it. Asks before."""
     model = client.get(model_path(name), ModelStatus)
+    loaded = model.state != "on_disk"
     if not yes:
         if not _person():
             raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
-        loaded = "" if model.state == "on_disk" else " It is loaded, and its running answers will end."
-        if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{loaded}", err=True):
+        effect = f" It is loaded, and {model.busy_slots} running answers end." if loaded else ""
+        if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{effect}", err=True):
             raise Failure("nothing was removed")
+    if loaded:
+        client.send("POST", model_path(name, "unload"), Any)
     client.send("DELETE", model_path(name), Any)
     print(f"{clean(model.name)} is removed.")
 
@@ -162,7 +165,7 @@ def facts(model: ModelStatus) -> list[tuple[str, str]]:
         rows += [
             ("Process", f"{model.pid}, {size(model.memory)} of memory"),
             ("Slots", f"{model.busy_slots} of {model.slots} busy, {model.context} tokens each, {model.queued} waiting"),
-            ("Speed", f"{rate(model.decode_rate)} t/s writing, {rate(model.prefill_rate)} t/s reading"),
+            ("Speed", f"{rate(model.decode_rate)} writing, {rate(model.prefill_rate)} reading"),
             ("Unloaded", "never" if model.expires_in is None else f"in {span(model.expires_in)}"),
         ]
     return [(name, clean(value)) for name, value in rows if value]

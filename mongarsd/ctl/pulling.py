@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.terminal import clean
-from mongarsd.ctl.units import size
+from mongarsd.ctl.terminal import clean, width
+from mongarsd.ctl.units import size, span
 from mongarsd.ground.status import PullProgress
+
+REDRAW = 0.1  # seconds between two pictures of the bar; a download reports far more often
+LONGEST_BAR = 30  # columns
 
 
 def follow(name: str, progress: Generator[PullProgress, None, None]) -> None:
     """Show `progress` on standard error until it succeeds; closing it is what stops the pull. Raises Failure."""
-    show = _bar if sys.stderr.isatty() else _plain
+    shown = Bar() if sys.stderr.isatty() else Plain(name)
     last: PullProgress | None = None
-    with closing(progress) as lines:
-        for last in show(name, lines):
-            if last.error:
-                raise Failure(f"{name} could not be pulled: {clean(last.error)}")
+    try:
+        with closing(progress):
+            for last in progress:
+                if last.error:
+                    raise Failure(f"{name} could not be pulled: {clean(last.error)}")
+                if last.status != "success":
+                    shown.show(last)
+    finally:
+        shown.close()
     if last is None or last.status != "success":
         raise Failure(
             f"the daemon went away before {name} was complete; the same command goes on from there", Exit.UNREACHABLE
@@ -27,35 +36,59 @@ def follow(name: str, progress: Generator[PullProgress, None, None]) -> None:
     print(f"{name} is ready.")
 
 
-def _plain(name: str, lines: Iterator[PullProgress]) -> Iterator[PullProgress]:
+class Plain:
     """A line when the status changes, and one for each tenth of the bytes."""
-    shown: tuple[str, int] | None = None
-    for line in lines:
-        tenth = 10 * (line.completed or 0) // line.total if line.total else 0
-        if line.status != "success" and not line.error and (line.status, tenth) != shown:
-            shown = (line.status, tenth)
-            amount = f": {size(line.completed or 0)} of {size(line.total)}" if line.total else ""
-            print(f"{name}: {clean(line.status)}{amount}", file=sys.stderr, flush=True)
-        yield line
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown: tuple[str, int] | None = None
+
+    def show(self, line: PullProgress) -> None:
+        done = line.completed or 0
+        tenth = 10 * done // line.total if line.total else 0
+        if (line.status, tenth) == self._shown:
+            return
+        self._shown = (line.status, tenth)
+        amount = f": {size(done)} of {size(line.total)}" if line.total else ""
+        print(f"{self._name}: {clean(line.status)}{amount}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
 
 
-def _bar(name: str, lines: Iterator[PullProgress]) -> Iterator[PullProgress]:
-    from rich.console import Console  # 60 to 100 ms
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+class Bar:
+    """One line, drawn over and over. Speed and time left are those of the status that is shown."""
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bars:
-        task, status = bars.add_task(name, total=None), ""
-        for line in lines:
-            if line.status != status:  # the next stage: its speed has nothing to do with the last one's
-                bars.remove_task(task)
-                status = line.status
-                task = bars.add_task(clean(status), total=line.total)
-            bars.update(task, total=line.total, completed=line.completed or 0)
-            yield line
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._status = ""
+        self._begin = (0.0, 0)  # when this status began, and at how many bytes
+        self._drawn = 0.0
+
+    def show(self, line: PullProgress) -> None:
+        now = self._clock()
+        done = line.completed or 0
+        if line.status != self._status:
+            self._status, self._begin = line.status, (now, done)
+        elif now - self._drawn < REDRAW and done != line.total:
+            return
+        self._drawn = now
+        print(f"\r\x1b[K{self._picture(line, done, now)}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave an empty line."""
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def _picture(self, line: PullProgress, done: int, now: float) -> str:
+        columns = width() - 1  # a full line would wrap, and could not be drawn over
+        status = clean(line.status)
+        if not line.total:
+            return f"{status} …"[:columns]
+        since, first = self._begin
+        speed = (done - first) / (now - since) if now > since else 0.0
+        rest = f" {100 * done // line.total:3} %, {size(done)} of {size(line.total)}"
+        if speed > 0 and done < line.total:
+            rest += f", {size(speed)}/s, {span((line.total - done) / speed)} left"
+        room = min(LONGEST_BAR, columns - len(status) - len(rest) - 4)
+        bar = f" [{('#' * (room * done // line.total)).ljust(room, '.')}]" if room > 4 else ""
+        return f"{status}{bar}{rest}"[:columns]

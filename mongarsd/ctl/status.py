@@ -107,11 +107,15 @@ def _model(model: ModelStatus, columns: int) -> Iterator[str]:
     rows = [
         ("Slots", f"{model.busy_slots} of {model.slots} busy, {model.context} tokens each"),
         ("Queue", f"{model.queued} waiting"),
-        ("Speed", f"{rate(model.decode_rate)} t/s writing, {rate(model.prefill_rate)} t/s reading"),
+        ("Speed", f"{rate(model.decode_rate)} writing, {rate(model.prefill_rate)} reading"),
         ("Memory", f"{size(model.memory)}, {model.cached_tokens} tokens cached"),
-        ("Worker", f"process {model.pid}, {_times(model.restarts)}, idle for {span(model.idle_for)}{leaves}"),
+        ("Worker", f"process {model.pid}, {_times(model.restarts)}, {_rest(model)}{leaves}"),
     ]
     yield from pairs(rows, "    ", columns)
+
+
+def _rest(model: ModelStatus) -> str:
+    return "at work" if model.busy_slots else f"idle for {span(model.idle_for)}"
 
 
 def _times(restarts: int) -> str:

@@ -22,8 +22,8 @@ def count(number: float) -> str:
 
 
 def rate(number: float) -> str:
-    """Tokens a second; nothing measured yet is "-"."""
-    return f"{_three(number)}" if number > 0 else "-"
+    """Tokens a second; 0 = nothing measured yet."""
+    return f"{_three(number)} t/s" if number > 0 else "not measured"
 
 
 def span(seconds: float) -> str:

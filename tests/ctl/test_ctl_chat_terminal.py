@@ -75,9 +75,8 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(daemon: FakeDaemon, env: di
         assert daemon.gone.wait(10)
         screen.until(">>> ")
         screen.type("half a line")
-        screen.until("half a line")  # Ctrl-C in the instant before readline waits would be seen at the next key only
-        screen.type(CTRL_C)
-        screen.until("Ctrl-D or /exit leaves")
+        screen.until("half a line")
+        screen.press(CTRL_C, "Ctrl-D or /exit leaves")
         screen.until(">>> ")
         screen.type("again\n")
         screen.until("<again>")

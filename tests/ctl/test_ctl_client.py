@@ -180,6 +180,19 @@ def test_over_tcp_with_a_base_path() -> None:
         assert next(Client([], daemon.url).events("/v1/chat/completions", {}))
 
 
+def test_the_administration_over_tcp_is_refused_with_a_remedy() -> None:
+    with FakeDaemon() as daemon:
+        del daemon.answers["GET /admin/status"]
+        found = failure(Client([], daemon.url), "/admin/status")
+    assert found.code is Exit.REFUSED
+    assert "ssh 127.0.0.1 mongarsctl status" in found.message
+
+
+def test_an_expected_status_is_an_answer(daemon: FakeDaemon, client: Client) -> None:
+    daemon.answers["GET /x"] = (503, {"a": 1})
+    assert client.get("/x", dict[str, int], expected=503) == {"a": 1}
+
+
 def test_nothing_at_the_url() -> None:
     with closing(socket.socket()) as sock:
         sock.bind(("127.0.0.1", 0))

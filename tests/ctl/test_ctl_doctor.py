@@ -181,6 +181,20 @@ def test_another_machine_is_not_looked_into() -> None:
     assert seen.settings_code is None
 
 
+def test_another_machine_that_shows_only_its_readiness() -> None:
+    with FakeDaemon() as tcp:
+        del tcp.answers["GET /admin/status"]
+        tcp.answers["GET /readyz"] = (503, {"status": "not ready", "checks": {"model": "loading", "database": "ok"}})
+        found = diagnose(gather(Client([], tcp.url)))
+    assert [(finding.subject, str(finding.level)) for finding in found] == [
+        ("daemon", "ok"),
+        ("daemon", "note"),
+        ("model", "warning"),
+        ("database", "ok"),
+        ("clock", "ok"),
+    ]
+
+
 def test_the_command_works_without_a_daemon(run: Run) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (1, "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -9,8 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from fakes.control_daemon import MODEL, NODE, FakeDaemon, ndjson
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mongarsd.ctl import models
+from mongarsd.ctl.pulling import Bar
+from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.status import PullProgress
 
 Run = Callable[..., tuple[int, str, str]]
 NAME = MODEL.name
@@ -78,13 +84,14 @@ def test_a_file_is_named_in_full(daemon: FakeDaemon, run: Run, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.gguf").touch()
     daemon.answers["POST /admin/models/pull"] = ndjson({"status": "success"})
-    for given in ("file:m.gguf", "m.gguf", "./m.gguf", f"file:{tmp_path}/m.gguf"):
-        assert run("models", "pull", given)[0] == 0
+    for ref in ("file:m.gguf", "m.gguf", "./m.gguf", f"file:{tmp_path}/m.gguf"):
+        assert run("models", "pull", ref)[0] == 0
         assert daemon.requests[-1].body["ref"] == f"file:{tmp_path}/m.gguf"
 
 
 def test_rm_asks(daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    daemon.answers[f"DELETE /admin/models/{NAME}"] = (200, {})
+    daemon.answers[f"DELETE /admin/models/{NAME}"] = (204, b"")
+    daemon.answers[f"POST /admin/models/{NAME}/unload"] = (200, MODEL)
     code, _, err = run("models", "rm", NAME)
     assert code == 2
     assert "--yes" in err
@@ -94,8 +101,14 @@ def test_rm_asks(daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) 
     code, out, err = run("models", "rm", NAME, stdin="y\n")
     assert code == 0
     assert out.endswith(f"{NAME} is removed.\n")
-    assert "running answers will end" in err
+    assert "2 running answers end" in err
+    assert [request.method for request in daemon.requests[-2:]] == ["POST", "DELETE"]  # unloaded first
     assert run("models", "rm", NAME, "--yes")[0] == 0
+
+
+def test_rm_of_a_model_on_disk(daemon: FakeDaemon, run: Run) -> None:
+    daemon.answers["DELETE /admin/models/qwen2.5-0.5b"] = (204, b"")
+    assert run("models", "rm", "qwen2.5-0.5b", "-y")[0] == 0
 
 
 def test_rm_of_nothing_does_not_ask(daemon: FakeDaemon, run: Run) -> None:
@@ -131,8 +144,26 @@ def test_a_bar_on_a_terminal(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
         models.follow(NAME, client.lines("POST", "/admin/models/pull", models.PullProgress, {}))
         screen.flush()
         shown = seen.read(65_536).decode()
-    assert "fetching" in shown
-    assert "kB" in shown
+    assert "fetching [..............................]   0 %, 0 B of 1 kB" in shown
+    assert "100 %, 1 kB of 1 kB" in shown
+    assert "verifying …" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+@given(
+    st.integers(0, 10**13), st.integers(0, 10**13), st.text(max_size=90), st.integers(41, 200), st.floats(0.0, 10.0**6)
+)
+def test_the_bar_never_wraps(total: int, done: int, status: str, columns: int, seconds: float) -> None:
+    clock = FakeClock()
+    bar = Bar(clock.monotonic)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        patch.setattr("sys.stderr", screen := io.StringIO())
+        for completed in (0, min(done, total)):
+            bar.show(PullProgress(status=status, total=total, completed=completed))
+            clock.advance(seconds)
+    assert all(len(picture) < columns for picture in screen.getvalue().split("\r\x1b[K"))
+    assert "\n" not in screen.getvalue()
 
 
 def test_completion_knows_the_names_and_is_silent_without_a_daemon(daemon: FakeDaemon, tmp_path: Path) -> None:

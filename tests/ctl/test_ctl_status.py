@@ -26,6 +26,7 @@ def test_everything_is_said_in_80_columns(daemon: FakeDaemon, run: Run) -> None:
         "2 of 8 busy",
         "3 waiting",
         "120 t/s writing, 431 t/s reading",
+        "at work",
         "1204 tokens cached",
         "restarted once",
         "qwen2.5-0.5b: on disk",
@@ -101,3 +102,6 @@ def test_a_model_says_when_it_leaves() -> None:
     text = "\n".join(status.render(msgspec.structs.replace(NODE, models=(model,)), 120))
     assert "unloaded in 4 min 50 s" in text
     assert "never restarted" in text
+    assert "idle" not in text
+    idle = msgspec.structs.replace(MODEL, busy_slots=0)
+    assert "idle for 12 s" in "\n".join(status.render(msgspec.structs.replace(NODE, models=(idle,)), 120))

@@ -20,7 +20,9 @@ def test_count(number: float, text: str) -> None:
     assert units.count(number) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "-"), (120.4, "120"), (12.34, "12.3"), (1.234, "1.2")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "not measured"), (120.4, "120 t/s"), (12.34, "12.3 t/s"), (1.2, "1.2 t/s")]
+)
 def test_rate(number: float, text: str) -> None:
     assert units.rate(number) == text
 

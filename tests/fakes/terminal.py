@@ -60,6 +60,17 @@ class Terminal:
         seen, _, self.screen = self.screen.partition(text)
         return seen + text
 
+    def press(self, key: str, text: str) -> None:
+        """Press until `text` comes, as a person does: readline misses a Ctrl-C in the instant before it waits."""
+        for _ in range(20):
+            self.type(key)
+            try:
+                self.until(text, 1.0)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(f"{text!r} did not come: {self.screen!r}")
+
     def end(self, seconds: float = 20.0) -> int:
         """The exit code."""
         return self.process.wait(seconds)

@@ -40,6 +40,12 @@ def diagnose(facts: Facts) -> list[Finding]:
 
 def _daemon(facts: Facts) -> Findings:
     node = facts.node
+    if facts.readiness:
+        yield Finding("daemon", Level.OK, "answers")
+        yield Finding("daemon", Level.NOTE, facts.refusal)
+        for name, result in facts.readiness.checks.items():
+            yield Finding(name, Level.OK if result == "ok" else Level.WARNING, result)
+        return
     if not node:
         yield Finding("daemon", Level.FAULT, facts.refusal)
         return

@@ -45,8 +45,15 @@ class Disk(Struct, frozen=True):
     writable: bool | None = None  # None = not ours to write
 
 
+class Readiness(Struct, frozen=True):
+    """What GET /readyz says: each check is "ok" or the reason why not."""
+
+    checks: dict[str, str]
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     node: NodeStatus | None = None
+    readiness: Readiness | None = None  # asked of another machine, which does not show its node
     refusal: str = ""  # why there is no node
     denied: bool = False  # it runs, but we may not ask it
     service: Service | None = None
@@ -73,7 +80,8 @@ def gather(client: Client, root: Path = Path("/"), environ: Mapping[str, str] = 
     except Failure as failure:
         refusal, denied = failure.message, failure.code == Exit.REFUSED
     if client.url:
-        return Facts(node=node, refusal=refusal, denied=denied, now=time.time())
+        readiness = None if node else _readiness(client)
+        return Facts(node=node, readiness=readiness, refusal=refusal, denied=denied, now=time.time())
     code, errors, listen = _settings()
     total, available = _memory(root)
     return Facts(
@@ -95,6 +103,13 @@ def gather(client: Client, root: Path = Path("/"), environ: Mapping[str, str] = 
         now=time.time(),
         synchronised=_synchronised(root),
     )
+
+
+def _readiness(client: Client) -> Readiness | None:
+    try:
+        return client.get("/readyz", Readiness, expected=503)
+    except Failure:
+        return None
 
 
 def _settings() -> tuple[int | None, str, tuple[str, ...]]:
