@@ -20,8 +20,8 @@ from mongarsd.ground.settings import Settings
 
 DEFAULT_FILE = Path("/etc/mongarsd/mongarsd.toml")
 PREFIX = "MONGARSD_"
-#: Not settings of the daemon: mongarsctl reads it.
-FOREIGN = frozenset({"MONGARSD_SOCKET"})
+#: Not settings of the daemon: mongarsctl reads them.
+FOREIGN = frozenset({"MONGARSD_SOCKET", "MONGARSD_API_KEY"})
 SECRET = frozenset({"server.key_hashes"})
 #: Integer keys that count bytes; every key with a float default counts seconds.
 BYTES = frozenset({"server.max_body", "inference.memory_budget"})

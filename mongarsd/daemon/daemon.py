@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from mongarsd import __version__
 from mongarsd.api.front import Front
 from mongarsd.daemon import logs
 from mongarsd.daemon.config import NO_KEY, Config
+from mongarsd.daemon.footprint import settle
 from mongarsd.daemon.listen import bind_all, bind_control, bound_address, control_path
 from mongarsd.daemon.notify import Notifier, inherited_sockets
 from mongarsd.daemon.reload import merge
@@ -66,8 +66,7 @@ class Daemon:
             await front.start(sockets)
         self._parts.push_async_callback(self._tasks.close)
         self._tasks.spawn("watchdog", self._notifier.watchdog())
-        gc.collect()
-        gc.freeze()  # what is here now stays: later collections need not touch its pages
+        settle()
         log.info("mongarsd %s listens on %s", __version__, ", ".join(f"http://{address}" for address in addresses))
         self._notifier.ready()
         node.begin()

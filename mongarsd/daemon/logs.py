@@ -17,7 +17,8 @@ from mongarsd.ground.settings import LogSettings
 #: Our keys, the hub's tokens, and whatever follows "Bearer".
 _SECRET = re.compile(r"\b(mg-|hf_)[A-Za-z0-9_-]{8,}|(?i:\b(bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
 #: A client chooses model names and header values: none of them may forge a second line or move the cursor.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+CONTINUED = "\n  | "  # no line of a message looks like a record of its own
 _PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # syslog's numbers
 _COLOUR = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 
@@ -27,7 +28,7 @@ def redact(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text).replace("\n", CONTINUED)
 
 
 class HumanFormatter(logging.Formatter):

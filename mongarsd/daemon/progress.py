@@ -18,7 +18,7 @@ WIDTH = 30  # characters of the bar
 
 def describe(progress: PullProgress) -> str:
     """ "downloading, 42 % of 98 MB" """
-    if not progress.total or progress.completed is None:
+    if not progress.total or progress.completed is None or progress.status == "success":
         return progress.status
     return f"{progress.status}, {100 * progress.completed // progress.total} % of {progress.total / 1e6:.0f} MB"
 

@@ -1,0 +1,84 @@
+"""The idle daemon: at most 50 MB, ready within 1.5 s, and none of the heavy libraries in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+HEAVY = frozenset(
+    {
+        "apscheduler", "huggingface_hub", "jinja2", "llama_cpp", "numpy", "onnxruntime", "prometheus_client", "psutil",
+        "rich", "sqlite_utils", "typer", "zeroconf",
+    }
+)  # fmt: skip
+RSS = 50 * 1000  # kB
+START = 1.5  # seconds
+ATTEMPTS = 3  # the quickest counts: other tests may be running beside
+#: The daemon in a fresh interpreter; at its end it says what it had imported.
+PROGRAM = """
+import sys
+from mongarsd.daemon.cli import main
+code = main(sys.argv[1:])
+print(" ".join(sys.modules))
+raise SystemExit(code)
+"""
+
+
+class Measured(NamedTuple):
+    start: float  # seconds to READY=1
+    rss: int  # kB, some requests later
+    modules: set[str]
+
+
+def measure(folder: Path) -> Measured:
+    control = folder / "s" / "control.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(20)
+        begin = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "--state-dir", str(folder / "s"), "--listen", "127.0.0.1:0"],
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "MONGARSD_MODELS_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            while systemd.recv(4096) != b"READY=1":
+                pass
+            start = time.monotonic() - begin
+            for path in ("/healthz", "/readyz", "/v1/models", "/admin/status"):
+                assert ask(control, path).startswith(b"HTTP/1.1")
+            (rss,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+            process.terminate()
+        finally:
+            out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    return Measured(start, int(rss), set(out.split()))
+
+
+def ask(control: Path, path: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(control))
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def test_idle_daemon_is_small_and_quick(tmp_path: Path) -> None:
+    starts: list[float] = []
+    for attempt in range(ATTEMPTS):
+        (tmp_path / str(attempt)).mkdir()
+        measured = measure(tmp_path / str(attempt))
+        assert measured.modules & HEAVY == set()
+        assert measured.rss <= RSS
+        starts.append(measured.start)
+        if measured.start <= START:
+            return
+    raise AssertionError(f"ready after {starts} s; {START} are allowed")
