@@ -7,7 +7,6 @@ used: a file that somebody truncates meanwhile gives an error, where mmap would 
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import BinaryIO, NamedTuple
 
@@ -148,9 +147,8 @@ class _Cursor:
             raise InvalidModel("The file became shorter while it was read.")
 
 
-def read_container(file: BinaryIO) -> Container:
-    """Read and check the header of an open file. Raises InvalidModel; OSError passes through."""
-    length = os.fstat(file.fileno()).st_size
+def read_container(file: BinaryIO, length: int) -> Container:
+    """Read and check the header of a file of `length` bytes. Raises InvalidModel; OSError passes through."""
     cursor = _Cursor(file, length)
     version, tensor_count, key_count = _read_preamble(cursor)
     values: dict[str, Value] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.models.container import Container, Value, read_container
+from mongarsd.inference.models.container import Value, read_container
 from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
 
 F16 = 2  # bytes
@@ -50,7 +51,7 @@ def read_header(path: Path) -> GgufHeader:
     """Read and check the header. Raises InvalidModel for every file that is no sound, whole, single-file model."""
     try:
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-            return _facts(read_container(file))
+            return parse_header(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
 
@@ -60,7 +61,9 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _facts(container: Container) -> GgufHeader:
+def parse_header(file: BinaryIO, length: int) -> GgufHeader:
+    """The same for an open file of `length` bytes. Raises InvalidModel; OSError passes through."""
+    container = read_container(file, length)
     values = container.values
     architecture = _text(values, "general.architecture")
     if not architecture:

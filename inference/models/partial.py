@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mongarsd.ground.errors import VerificationFailed
+from mongarsd.ground.errors import SourceUnavailable, VerificationFailed
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.sources.base import MAX_FILE, Sink
@@ -48,8 +48,12 @@ class Partial(Sink):
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        os.close(self._file)
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if isinstance(error, (SourceUnavailable, asyncio.CancelledError)):
+                await self.flush()  # for the next try
+        finally:
+            os.close(self._file)
 
     async def begin(self, size: int | None) -> int:
         if size is not None and not 0 < size <= MAX_FILE:

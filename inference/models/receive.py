@@ -61,9 +61,7 @@ class Receiver:
         scratch.mkdir(mode=0o700)
         keep = False
         try:
-            size = offer.size or origin.size or 0
-            if origin.requantize:
-                self._disk.require(size * 2, scratch)
+            self._check_room(origin, offer, part)
             source_digest = await self._fetch(source, offer, wanted, Partial(part, scratch, self._disk, report))
             keep = wanted is not None  # whole and verified: what follows may be interrupted
             return await self._place(origin, source.ref, source_digest, part, scratch, report)
@@ -74,6 +72,13 @@ class Receiver:
             raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _check_room(self, origin: Origin, offer: Offer, part: Path) -> None:
+        """Raises DiskFull now rather than after a long download."""
+        size = offer.size or origin.size or 0
+        copies = 1 + (origin.requantize is not None) + (offer.size is None)  # the file, the result, and an archive
+        have = part.stat().st_size if part.exists() else 0
+        self._disk.require(size * copies - have, part.parent)
 
     async def _fetch(self, source: Source, offer: Offer, wanted: str | None, partial: Partial) -> str:
         """The verified digest of the whole file."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from mongarsd.ground.errors import SourceUnavailable
 from mongarsd.ground.status import PullProgress
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ class Shared(Generic[T]):
         self._changed = asyncio.Event()
         self._watchers = 0
         self._task = asyncio.get_running_loop().create_task(work(self._report), name=name)
-        self._task.add_done_callback(lambda _: self._changed.set())
+        self._task.add_done_callback(self._ended)
 
     @property
     def over(self) -> bool:
@@ -44,13 +45,20 @@ class Shared(Generic[T]):
                 await self.cancel()
 
     def result(self) -> T:
-        """Of work that ended; raises what it raised."""
+        """Of work that ended; raises what it raised, SourceUnavailable if it was cancelled."""
+        if self._task.cancelled():
+            raise SourceUnavailable("The pull was stopped; what has arrived is kept for the next one.")
         return self._task.result()
 
     async def cancel(self) -> None:
         """Idempotent; returns when the work has cleaned up."""
         self._task.cancel()
         await asyncio.wait([self._task])
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # seen, also when everybody left before they could ask for the result
+        self._changed.set()
 
     def _report(self, progress: PullProgress) -> None:
         self._latest = progress

@@ -180,7 +180,7 @@ class ModelStore:
             same = [model for model in self._manifests() if model.digest == name]
             return min(same, key=lambda model: bool(model.problem), default=None)
         entry = self.catalogue.find(name)
-        for known in (name, entry.name if entry else ""):
+        for known in (name.removesuffix(":latest"), entry.name if entry else ""):
             if NAME.fullmatch(known) and (found := read_manifest(self._root, known)):
                 return found
         return None

@@ -40,7 +40,7 @@ class FileSource:
         return await in_thread(look)
 
     async def fetch(self, offer: Offer, sink: Sink) -> None:  # noqa: ARG002 (the contract)
-        file, facts = await in_thread(self._open)
+        file, facts = self._open()  # not in a thread: a cancellation would lose the descriptor
         try:
             await sink.begin(facts.st_size)
             await sink.restart()

@@ -13,6 +13,7 @@ from yarl import URL
 from mongarsd.ground.errors import SourceUnavailable
 
 ENDPOINT = "https://huggingface.co"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Hub:
         return cls(endpoint, _token(env), offline)
 
     def proxy(self, url: URL) -> URL | None:
-        """The proxy that the user's environment names for `url`."""
-        if not url.host or proxy_bypass(url.host):
+        """The proxy that the user's environment names for `url`; none for this machine itself."""
+        if not url.host or url.host in LOOPBACK or proxy_bypass(url.host):
             return None
         proxy = getproxies().get(url.scheme)
         return URL(proxy) if proxy else None
