@@ -117,6 +117,7 @@ class Connection(web.RequestHandler):
             answer = errors.answer(BadRequest("this is not a valid HTTP request")).response()
         else:
             answer = errors.answer(exc or RuntimeError(message)).response()
+        answer.headers["Server"] = "mongarsd"
         answer.force_close()
         return answer
 

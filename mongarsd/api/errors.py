@@ -59,9 +59,7 @@ class Answer(NamedTuple):
         return msgspec.json.encode({"error": self.error}, enc_hook=str)
 
     def response(self) -> web.Response:
-        return web.Response(
-            status=self.status, body=self.body, content_type="application/json", headers=self.headers
-        )
+        return web.Response(status=self.status, body=self.body, content_type="application/json", headers=self.headers)
 
 
 def answer(error: BaseException) -> Answer:

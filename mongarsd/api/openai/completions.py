@@ -35,9 +35,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     return json(
         Completion(
             **head._asdict(),
-            choices=[
-                _choice(index, collected, end, body.logprobs) for index, (collected, end) in enumerate(results)
-            ],
+            choices=[_choice(index, collected, end, body.logprobs) for index, (collected, end) in enumerate(results)],
             usage=usage(ends, n),
             timings=timings(ends[0]) if len(ends) == 1 else msgspec.UNSET,
         )

@@ -19,6 +19,7 @@ MAX_CHOICES = 16
 MAX_MESSAGES = 4096
 
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
+Bias = Annotated[float, Meta(ge=-100.0, le=100.0)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -56,9 +57,7 @@ class Options(_SamplingFields, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1)] | None = None  # capped at inference.max_tokens
     stop: StopString | Annotated[list[StopString], Meta(max_length=MAX_STOPS)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None  # absent = random
-    logit_bias: (
-        Annotated[dict[Token, Annotated[float, Meta(ge=-100.0, le=100.0)]], Meta(max_length=1024)] | None
-    ) = None  # token id -> bias
+    logit_bias: Annotated[dict[Token, Bias], Meta(max_length=1024)] | None = None
     samplers: Annotated[list[SamplerName], Meta(max_length=32)] | None = None
     cache_prompt: bool | None = None
     priority: Priority | None = None

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+from fakes.executor import FakeExecutor
+from fakes.served import Served, serve
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = (
+    b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 15\r\n\r\n{"prompt": "x"}'
+)
+
+
+async def until(true: Callable[[], bool], turns: int = 400) -> None:
+    for _ in range(turns):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+async def exchange(served: Served, data: bytes) -> bytes:
+    """Send, then read until the server closes."""
+    reader, writer = await asyncio.open_connection(*served.address)
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: loc"])
+async def test_a_header_that_does_not_come_is_not_waited_for(begin: bytes) -> None:
+    async with serve(header_timeout=0.05) as served:
+        with pytest.raises((ConnectionResetError, AssertionError)):
+            assert await exchange(served, begin)
+        assert served.parts.http.stalled[()] == 1
+
+
+async def test_a_header_in_time_keeps_the_connection() -> None:
+    async with serve(header_timeout=0.05) as served:
+        reader, writer = await asyncio.open_connection(*served.address)
+        for _ in range(2):
+            writer.write(GET)
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(b'{"status":"ok"}'))
+            await asyncio.sleep(0.08)
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+)
+async def test_garbage_gets_an_error_object(served: Served, garbage: bytes) -> None:
+    answer = await exchange(served, garbage)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.split(b"\r\n")[0]
+    assert b"aiohttp" not in head
+    assert json.loads(body)["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize(("limit", "count"), [("max_connections", 3), ("max_connections_per_client", 3)])
+async def test_connections_are_limited(limit: str, count: int) -> None:
+    async with serve(**{limit: count}) as served:
+        held = [await asyncio.open_connection(*served.address) for _ in range(count)]
+        await until(lambda: served.parts.http.connections[("tcp",)] == count)
+        answer = await exchange(served, b"")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 5" in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "busy"
+        assert served.parts.http.refused[("tcp",)] == 1
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: served.parts.http.connections[("tcp",)] == 0)
+        await served.json("GET", "/healthz")
+
+
+async def test_a_stalled_reader_is_cut_and_its_job_cancelled() -> None:
+    executor = FakeExecutor(["x" * 4096] * 5000)  # 20 MB: more than all buffers on the way
+    async with serve(executor, write_timeout=0.2) as served:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(served.address)
+        body = b'{"prompt": "x", "stream": true}'
+        sock.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        await until(lambda: executor.running == 1)
+        await until(lambda: executor.running == 0)
+        assert served.parts.http.stalled[()] == 1
+        sock.close()
+
+
+async def test_a_slow_reader_that_reads_is_served() -> None:
+    executor = FakeExecutor(["x" * 4096] * 500)
+    async with serve(executor, write_timeout=0.3) as served:
+        body = {"prompt": "x", "stream": True}
+        async with served.client.post(served.url + "/v1/completions", json=body) as response:
+            size = 0
+            async for chunk in response.content.iter_chunked(256 * 1024):
+                size += len(chunk)
+                await asyncio.sleep(0.02)
+        assert size > 500 * 4096
+
+
+async def test_expect_continue(served: Served) -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    body = b'{"prompt": "x"}'
+    reader, writer = await asyncio.open_connection(*served.address)
+    writer.write(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_expect_anything_else(served: Served) -> None:
+    answer = await exchange(
+        served,
+        b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Expect: tea\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    )
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert b"expectation_failed" in answer
+
+
+async def test_close_drains() -> None:
+    executor = FakeExecutor(hold="decode")
+    async with serve(executor) as served:
+        waiting = asyncio.create_task(exchange(served, POST))
+        await until(lambda: executor.running == 1)
+        asyncio.get_running_loop().call_later(0.05, executor.release)
+    answer = await waiting
+    assert b"200 OK" in answer
+    assert answer.endswith(b"}")
+
+
+async def test_close_cuts_what_does_not_end() -> None:
+    executor = FakeExecutor(hold="decode")
+    async with serve(executor, drain=0.05) as served:
+        waiting = asyncio.create_task(exchange(served, POST))
+        await until(lambda: executor.running == 1)
+    assert await waiting == b""
+    assert executor.running == 0

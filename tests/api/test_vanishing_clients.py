@@ -1,0 +1,92 @@
+"""Clients that go away, in every phase, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.executor import FakeExecutor, Phase
+from fakes.served import Served, serve
+
+CLIENTS = 100
+LINGER_ZERO = struct.pack("ii", 1, 0)  # close() sends a reset, not a goodbye
+
+
+async def until(true: Callable[[], bool], turns: int = 400) -> None:
+    for _ in range(turns):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+def post(path: str, body: bytes) -> bytes:
+    return b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        path.encode(),
+        len(body),
+        body,
+    )
+
+
+def ask(served: Served, stream: bool, n: int) -> socket.socket:
+    flag = b"true" if stream else b"false"
+    body = b'{"messages": [{"role": "user", "content": "x"}], "stream": %b, "n": %d}' % (flag, n)
+    sock = socket.create_connection(served.address)
+    sock.sendall(post("/v1/chat/completions", body))
+    return sock
+
+
+def descriptors() -> int:
+    return len(os.listdir(Path("/proc/self/fd")))  # noqa: PTH208  # iterdir would count itself differently
+
+
+@pytest.mark.parametrize("phase", ["queue", "prefill", "decode"])
+async def test_a_hundred_vanish(phase: Phase) -> None:
+    executor = FakeExecutor(hold=phase)
+    async with serve(executor, max_connections_per_client=CLIENTS + 1) as served:
+        await served.json("GET", "/healthz")
+        tasks, files = len(asyncio.all_tasks()), descriptors()
+        socks = [ask(served, stream=number % 2 == 0, n=1 + number % 3) for number in range(CLIENTS)]
+        expected = sum(1 + number % 3 for number in range(CLIENTS))
+        await until(lambda: executor.running == expected)
+        for number, sock in enumerate(socks):
+            if number % 4 < 2:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+            sock.close()
+        await until(lambda: executor.running == 0)
+        await until(lambda: len(asyncio.all_tasks()) <= tasks and descriptors() <= files)
+        gc.collect()  # a generator that was not closed would complain now: warnings are errors
+        assert len(executor.jobs) == expected
+        assert served.parts.http.connections[("tcp",)] == 1  # the client of `healthz`
+
+
+async def test_a_client_that_leaves_before_its_body_is_whole() -> None:
+    async with serve() as served:
+        sock = socket.create_connection(served.address)
+        sock.sendall(post("/v1/completions", b'{"prompt": "x"}')[:-3])
+        await asyncio.sleep(0.02)
+        sock.close()
+        await until(lambda: served.parts.http.connections[("tcp",)] == 0)
+        assert not served.executor.jobs
+
+
+async def test_one_failing_choice_ends_the_others() -> None:
+    executor = FakeExecutor(hold="decode")
+    run = executor.run
+
+    def second_breaks(job):  # type: ignore[no-untyped-def]
+        if len(executor.jobs) == 1:
+            executor.jobs.append(job)
+            raise RuntimeError("broken")
+        return run(job)
+
+    executor.run = second_breaks  # type: ignore[method-assign]
+    async with serve(executor) as served:
+        assert (await served.chat(500, n=3))["error"]["code"] == "internal_error"
+        assert executor.running == 0
