@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+STATE = Path(__file__).parent.parent / ".cache" / "state"  # the one that `make run` uses
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Path:
+    """The default model's file; fetched once if it is not there (98 MB). MONGARSD_TEST_MODEL names another file."""
+    if given := os.environ.get("MONGARSD_TEST_MODEL"):
+        return Path(given)
+
+    from mongarsd.ground.errors import ModelNotFound
+    from mongarsd.ground.settings import ModelSettings
+    from mongarsd.inference.models.store import ModelStore
+
+    async def fetch() -> Path:
+        store = ModelStore(STATE)
+        name = ModelSettings().default
+        try:
+            return store.resolve(name).path
+        except ModelNotFound:
+            async for _ in store.pull(name):
+                pass
+            return store.resolve(name).path
+        finally:
+            await store.close()
+
+    return asyncio.run(fetch())
