@@ -157,6 +157,10 @@ class Pool:
         """Override the default for the present load of the model, or its next."""
         self._keep_alive[self._resolve(name).digest] = keep_alive
 
+    def set_default_keep_alive(self, keep_alive: float) -> None:
+        """For every model that was not given its own; counts from the next tick."""
+        self._settings = structs.replace(self._settings, keep_alive=keep_alive)
+
     async def unload(self, name: str, *, force: bool = False) -> bool:
         """Free the model's memory; False if it was not loaded. Raises Conflict when it has jobs, unless `force`."""
         digest = self._digest(name)

@@ -108,8 +108,9 @@ class Node:
         self._background.spawn("default model", self._default.run())
 
     def apply(self, config: Config) -> None:
-        """Settings that are read at every request."""
+        """Put reloaded settings into force."""
         self._parts.settings = config.settings
+        self._pool.set_default_keep_alive(config.settings.models.keep_alive)
 
     async def stop_background(self) -> None:
         await self._background.close()

@@ -84,18 +84,22 @@ def test_sighup_reloads_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
     file.write_text("")
     key = new_key()
     with running("--config", str(file)) as daemon:
+        daemon.wait_told("STATUS=ready")
         assert daemon.get("/v1/models")[0] == 200
+        assert daemon.admin("/admin/models")[0]["expires_in"] is None
 
-        file.write_text(f'[server]\nkey_hashes = ["{key_hash(key)}"]\ndrain = 3\n[log]\nformat = "json"\n')
+        server = f'[server]\nkey_hashes = ["{key_hash(key)}"]\ndrain = 3\n'
+        file.write_text(server + '[models]\nkeep_alive = "1h"\n[log]\nformat = "json"\n')
         daemon.signal(signal.SIGHUP)
         daemon.wait_told("RELOADING=1")
         daemon.wait_told("READY=1")
         assert daemon.get("/v1/models")[0] == 401
         assert daemon.get("/v1/models", Authorization=f"Bearer {key}")[0] == 200
         lines = [json.loads(line) for line in daemon.log.splitlines() if line.startswith("{")]
-        assert lines[0]["message"] == "settings reloaded: server.key_hashes, log.format"
+        assert lines[0]["message"] == "settings reloaded: server.key_hashes, models.keep_alive, log.format"
         assert lines[1]["message"] == "these changed settings need a restart: server.drain"
         assert daemon.admin("/admin/config")["server"]["drain"] == 25.0
+        assert 3500 < daemon.admin("/admin/models")[0]["expires_in"] <= 3600
 
         file.write_text("[server]\nkey_hashes = []\ndrane = 1\n")
         daemon.signal(signal.SIGHUP)
