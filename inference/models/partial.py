@@ -12,9 +12,8 @@ from mongarsd.ground.errors import SourceUnavailable, VerificationFailed
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.sources.base import MAX_FILE, Sink
-from mongarsd.inference.models.threads import in_thread
+from mongarsd.inference.models.threads import PIECE, in_thread
 
-CHUNK = 4 * 1024 * 1024  # bytes written and hashed in one piece: 0.1 s on a microSD card
 REPORT = 0.2  # seconds between two progress lines
 
 Report = Callable[[PullProgress], None]
@@ -39,7 +38,7 @@ class Partial(Sink):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(self.path, flags, 0o600)
         try:
-            while data := await in_thread(os.read, self._file, CHUNK):
+            while data := await in_thread(os.read, self._file, PIECE):
                 await in_thread(self._hash.update, data)
                 self.received += len(data)
                 self.note("checking what is already here", self.received)
@@ -76,7 +75,7 @@ class Partial(Sink):
         if self.received > (MAX_FILE if self.size is None else self.size):
             raise VerificationFailed(f"The source sent more than the {self.size} bytes it announced.")
         self._buffer += data
-        if len(self._buffer) >= CHUNK:
+        if len(self._buffer) >= PIECE:
             await self.flush()
         self.note("downloading", self.received, self.size)
 

