@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -95,8 +96,10 @@ class Connection(web.RequestHandler):
         self.on_time()
 
     def _cut_after(self, seconds: float) -> None:
+        """0 = never."""
         self.on_time()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut)
+        if seconds:
+            self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut)
 
     def _cut(self) -> None:
         self._deadline = None
@@ -149,4 +152,4 @@ def _tune(transport: asyncio.Transport, write_timeout: float) -> None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     # A client that vanished without a word (lid closed, Wi-Fi gone) is noticed after this, not after 15 minutes.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(write_timeout * 1000)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(write_timeout * 1000))

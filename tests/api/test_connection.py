@@ -43,6 +43,24 @@ async def test_a_header_that_does_not_come_is_not_waited_for(begin: bytes) -> No
         assert served.parts.http.stalled[()] == 1
 
 
+async def test_no_limit_means_no_limit() -> None:
+    async with serve(header_timeout=0, write_timeout=0) as served:
+        await asyncio.sleep(0.02)
+        assert (await served.chat())["choices"]
+
+
+async def test_http_1_0_gets_its_stream() -> None:
+    body = b'{"prompt": "x", "stream": true}'
+    async with serve() as served:
+        answer = await exchange(
+            served,
+            b"POST /v1/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+        )
+    assert b"chunked" not in answer
+    assert answer.endswith(b"data: [DONE]\n\n")
+
+
 async def test_a_header_in_time_keeps_the_connection() -> None:
     async with serve(header_timeout=0.05) as served:
         reader, writer = await asyncio.open_connection(*served.address)

@@ -34,12 +34,23 @@ def post(path: str, body: bytes) -> bytes:
     )
 
 
-def ask(served: Served, stream: bool, n: int) -> socket.socket:
-    flag = b"true" if stream else b"false"
-    body = b'{"messages": [{"role": "user", "content": "x"}], "stream": %b, "n": %d}' % (flag, n)
+async def ask(served: Served, number: int) -> socket.socket:
+    """Streams and not, one to three choices, and some bodies that do not fit into one read."""
+    flag = b"true" if number % 2 else b"false"
+    content = b"x" * (300_000 if number % 5 == 0 else 1)
+    body = b'{"messages": [{"role": "user", "content": "%b"}], "stream": %b, "n": %d}' % (
+        content,
+        flag,
+        choices(number),
+    )
     sock = socket.create_connection(served.address)
-    sock.sendall(post("/v1/chat/completions", body))
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_sendall(sock, post("/v1/chat/completions", body))
     return sock
+
+
+def choices(number: int) -> int:
+    return 1 + number % 3
 
 
 def descriptors() -> int:
@@ -52,8 +63,8 @@ async def test_a_hundred_vanish(phase: Phase) -> None:
     async with serve(executor, max_connections_per_client=CLIENTS + 1) as served:
         await served.json("GET", "/healthz")
         tasks, files = len(asyncio.all_tasks()), descriptors()
-        socks = [ask(served, stream=number % 2 == 0, n=1 + number % 3) for number in range(CLIENTS)]
-        expected = sum(1 + number % 3 for number in range(CLIENTS))
+        socks = [await ask(served, number) for number in range(CLIENTS)]
+        expected = sum(map(choices, range(CLIENTS)))
         await until(lambda: executor.running == expected)
         for number, sock in enumerate(socks):
             if number % 4 < 2:
