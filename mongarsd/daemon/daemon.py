@@ -61,13 +61,13 @@ class Daemon:
         await node.start()
         for name, app, sockets in (("tcp", node.public(), tcp), ("control", node.control(), [control])):
             front = Front(app, name)
-            self._fronts.append(front)
-            self._parts.push_async_callback(front.close)
+            self._fronts.append(front)  # closed by `_drain`, which takes a bounded time
             await front.start(sockets)
         self._parts.push_async_callback(self._tasks.close)
         self._tasks.spawn("watchdog", self._notifier.watchdog())
         settle()
-        log.info("mongarsd %s listens on %s", __version__, ", ".join(f"http://{address}" for address in addresses))
+        where = ", ".join(f"http://{address}" for address in addresses) or "its control socket only"
+        log.info("mongarsd %s listens on %s", __version__, where)
         self._notifier.ready()
         node.begin()
 
@@ -87,7 +87,7 @@ class Daemon:
         fronts, self._fronts = self._fronts, []
         seconds = self._config.settings.server.drain
         log.info("stopping; running answers may finish for %g s", seconds)
-        await node.stop_background()
+        await node.stop_pulling()
         drained: asyncio.Task[object] = asyncio.create_task(_close_all(fronts), name="daemon.drain")
         hurry: asyncio.Task[object] = asyncio.create_task(self._hurry.wait(), name="daemon.hurry")
         await asyncio.wait((drained, hurry), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -33,6 +33,8 @@ def bind_all(addresses: Iterable[str]) -> list[socket.socket]:
 
 
 def bound_address(sock: socket.socket) -> Address:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise StartError("systemd hands over a socket that is not TCP; only ListenStream=[ADDRESS:]PORT can be served")
     host, port = sock.getsockname()[:2]
     return Address(host, port)
 

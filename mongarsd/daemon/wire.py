@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Node:
-    """`start()`, then `begin()` once the port answers; `stop_background()`, `close()`. Both ends are idempotent."""
+    """`start()`, then `begin()` once the port answers; `stop_pulling()`, `close()`. Both may be called twice."""
 
     def __init__(
         self,
@@ -112,15 +111,15 @@ class Node:
         self._parts.settings = config.settings
         self._pool.set_default_keep_alive(config.settings.models.keep_alive)
 
-    async def stop_background(self) -> None:
+    async def stop_pulling(self) -> None:
+        """What has arrived of a model is kept, so a pull need not be waited for."""
         await self._background.close()
+        await self._store.close()
 
     async def close(self) -> None:
         """Running answers end with an error."""
-        async with contextlib.AsyncExitStack() as parts:
-            parts.push_async_callback(self._pool.close)
-            parts.push_async_callback(self._store.close)
-            parts.push_async_callback(self._background.close)
+        await self.stop_pulling()
+        await self._pool.close()
 
 
 def _open_store(state: Path, *, offline: bool) -> ModelStore:

@@ -59,6 +59,11 @@ def test_addresses_that_are_not_ours(address: str) -> None:
         bind_all([address])
 
 
+def test_an_inherited_socket_must_be_tcp() -> None:
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(StartError, match="not TCP"):
+        bound_address(sock)
+
+
 def test_control_path() -> None:
     state = Path("/state")
     assert control_path("/x.sock", {"RUNTIME_DIRECTORY": "/run/m"}, state) == Path("/x.sock")
