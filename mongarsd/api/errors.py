@@ -112,7 +112,9 @@ _WORDS = {
 
 def _object(status: int, message: str, *, param: str | None = None, code: str, **detail: Any) -> dict[str, Any]:
     kind = _TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {**detail, "message": message, "type": kind, "param": param, "code": code}
+    return {"message": message, "type": kind, "param": param, "code": code} | {
+        name: value for name, value in detail.items() if name not in ("message", "type", "param", "code")
+    }
 
 
 @web.middleware

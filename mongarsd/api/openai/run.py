@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
 from mongarsd.api.parts import Parts
-from mongarsd.ground.errors import Busy, DeadlineExceeded, MongarsError, from_info
+from mongarsd.ground.errors import Busy, ContextOverflow, DeadlineExceeded, MongarsError, from_info
 from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job
 
 T = TypeVar("T")
@@ -16,6 +16,14 @@ T = TypeVar("T")
 
 async def follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
     """Run `job`, hand on each delta, wait until it is taken, return the end. Raises MongarsError when it fails."""
+    try:
+        return await _follow(parts, job, deliver)
+    except ContextOverflow as error:
+        error.param = error.param or ("prompt" if job.messages is None else "messages")
+        raise
+
+
+async def _follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
     begin = parts.clock.monotonic()
     waiting = True
     async with aclosing(cast(AsyncGenerator[Event, None], parts.executor.run(job))) as events:

@@ -9,7 +9,7 @@ from fakes.models import TINY
 from fakes.served import Served, serve
 
 from mongarsd.api.openai.answers import ChatCompletion
-from mongarsd.ground.errors import ErrorInfo
+from mongarsd.ground.errors import ContextOverflow, ErrorInfo
 from mongarsd.ground.job import Delta, FinishReason
 
 
@@ -93,6 +93,15 @@ async def test_a_failed_job_is_an_error() -> None:
             error = (await served.chat(500, n=n))["error"]
             assert error["code"] == "worker_crashed"
         assert served.executor.running == 0
+
+
+async def test_a_prompt_that_is_too_long_names_its_field() -> None:
+    async with serve(FakeExecutor(refuse=ContextOverflow("too long", prompt=9, limit=8))) as served:
+        error = (await served.chat(400))["error"]
+        assert (error["param"], error["prompt"], error["limit"]) == ("messages", 9, 8)
+    async with serve(FakeExecutor([], fail=ErrorInfo("context_length_exceeded", "too long"))) as served:
+        body = await served.json("POST", "/v1/completions", 400, json={"prompt": "x"})
+        assert body["error"]["param"] == "prompt"
 
 
 async def test_an_executor_without_an_end_is_an_error() -> None:
