@@ -32,11 +32,6 @@ class Part(NamedTuple):
     tag: bool = False  # nothing may be cut inside
 
 
-def opens_thinking(prompt: str) -> bool:
-    """Does the prompt end inside a think block, so that what comes first is reasoning?"""
-    return prompt.rstrip().endswith(OPEN)
-
-
 def split(phase: Phase, text: str, *, final: bool = False) -> list[Part]:
     """The parts of `text`, which begins in `phase`, up to the last character whose part is certain.
 

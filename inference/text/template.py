@@ -64,7 +64,7 @@ class ChatTemplate:
         from mongarsd.inference.text.sandbox import Refusal
 
         if reserved := sorted(set(RESERVED).intersection(args)):
-            raise BadRequest(f"template_args cannot replace {', '.join(reserved)}", param="template_args")
+            raise BadRequest(f"chat_template_kwargs cannot replace {', '.join(reserved)}", param="chat_template_kwargs")
         turns = [self._turn(message) for message in messages]
         with self._lock:
             try:

@@ -203,7 +203,7 @@ def test_what_the_template_cannot_handle_names_the_messages(expression: str) -> 
 def test_args_cannot_replace_the_messages() -> None:
     with pytest.raises(BadRequest, match="cannot replace messages") as caught:
         ChatTemplate("", bos="", eos="").render([HI], args={"messages": []}, now=NOW)
-    assert caught.value.param == "template_args"
+    assert caught.value.param == "chat_template_kwargs"
 
 
 def test_an_error_is_one_short_printable_line() -> None:

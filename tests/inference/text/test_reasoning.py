@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mongarsd.inference.text.reasoning import LEAD, Phase, opens_thinking, split
+from mongarsd.inference.text.reasoning import LEAD, Phase, split
 
 
 def separate(phase: Phase, text: str) -> tuple[str, str]:
@@ -75,16 +75,3 @@ def test_what_is_certain_stays_so(text: str) -> None:
             for at in range(begin, part.end):
                 match = next(p for p in whole if p.end > at)
                 assert (match.phase, match.shown) == (part.phase, part.shown)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "inside"),
-    [
-        ("<|im_start|>assistant\n<think>\n", True),
-        ("<think>", True),
-        ("<think>\n\n</think>\n\n", False),
-        ("think>", False),
-    ],
-)
-def test_opens_thinking(prompt: str, inside: bool) -> None:
-    assert opens_thinking(prompt) is inside
