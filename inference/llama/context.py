@@ -32,7 +32,8 @@ class Context:
     ) -> None:
         """Allocate the cells. Raises DoesNotFit.
 
-        `unified=False` gives each sequence a buffer of its own, so that a row scans its own cells only.
+        `unified=False` gives each sequence a buffer of its own, so that a row scans its own cells only: 1.3 times
+        faster decoding at 1, 4 and 8 streams of 1,000 tokens, 1.1 times at 200 (x86, one thread, SmolLM2-135M).
         """
         self._lib = lib = load_library()
         params = lib.llama_context_default_params()
@@ -41,8 +42,8 @@ class Context:
         params.kv_unified = unified
         params.n_batch = MAX_BATCH
         params.n_ubatch = MICRO_BATCH
-        # Only the last token of a row is sampled. Left at its default, the buffer for logits has room for a whole
-        # micro-batch of them: 100 MB for a vocabulary of 49,000, 300 MB for 152,000.
+        # Only the last token of a row is sampled. By default there is room for the logits of a whole micro-batch:
+        # a compute buffer of 103 MB instead of 16 for a vocabulary of 49,000.
         params.n_outputs_max = slots
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_AUTO  # 1.1 to 1.4 times the prefill speed beside streams
         params.type_k = params.type_v = lib.GGML_TYPE_F16  # q8_0 halves prefill speed on a CPU
