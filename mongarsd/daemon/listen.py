@@ -107,7 +107,9 @@ def bind_control(path: Path, group: str) -> socket.socket:
         raise StartError(f"control.group: there is no group {group!r} on this machine") from error
     except OSError as error:  # also a path over the kernel's 107 bytes
         sock.close()
-        raise StartError(f"the control socket {path} cannot be made: {error.strerror or error}") from error
+        raise StartError(
+            f"the control socket {path} cannot be made: {error.strerror or error}; set control.socket to another path"
+        ) from error
     except StartError:
         sock.close()
         raise

@@ -13,14 +13,22 @@ UMASK = 0o077  # every file the daemon writes is its own business
 
 
 def state_path(flag: Path | None, environ: Mapping[str, str]) -> Path:
-    """`--state-dir`, else $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/mongarsd, else ~/.local/state/mongarsd."""
+    """`--state-dir`, else $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/mongarsd, else ~/.local/state/mongarsd.
+
+    Raises StartError.
+    """
     if flag:
         return flag.absolute()
     if directory := environ.get("STATE_DIRECTORY", "").partition(":")[0]:  # systemd joins several with ":"
         return Path(directory)
     xdg = environ.get("XDG_STATE_HOME", "")
     # The XDG specification: a relative path is to be ignored.
-    return (Path(xdg) if xdg.startswith("/") else Path.home() / ".local" / "state") / "mongarsd"
+    if xdg.startswith("/"):
+        return Path(xdg) / "mongarsd"
+    try:
+        return Path.home() / ".local" / "state" / "mongarsd"
+    except RuntimeError as error:
+        raise StartError("this user has no home directory; name a state directory with --state-dir") from error
 
 
 class StateDirectory:
