@@ -24,9 +24,12 @@ app = make_app("List, get, remove, load and unload models.", examples("mongarsct
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names for the shell's Tab key; silent when the daemon is."""
-    given = {name: ctx.params.get(name) for name in ("socket", "url", "key")}
+    given = ctx.params  # as typed: not converted yet, and only what stands before the cursor
+    socket = Path(given["socket"]) if given.get("socket") else None
     try:
-        models = make_client(**given).get("/admin/models", list[ModelStatus], timeout=1.0)
+        models = make_client(socket, given.get("url"), given.get("key")).get(
+            "/admin/models", list[ModelStatus], timeout=1.0
+        )
     except Failure:
         return []
     return [model.name for model in models if model.name.startswith(incomplete)]
@@ -105,7 +108,9 @@ def rm(
     if not yes:
         if not _person():
             raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
-        effect = f" It is loaded, and {model.busy_slots} running answers end." if loaded else ""
+        effect = (
+            " It is loaded, and its running answers end." if model.busy_slots else " It is loaded." if loaded else ""
+        )
         if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{effect}", err=True):
             raise Failure("nothing was removed")
     if loaded:

@@ -13,7 +13,7 @@ from mongarsd.ctl.units import size, span
 from mongarsd.ground.status import PullProgress
 
 REDRAW = 0.1  # seconds between two pictures of the bar; a download reports far more often
-LONGEST_BAR = 30  # columns
+LONGEST_BAR = 12  # columns: leaves room for the numbers in 80, so that it does not change its length
 
 
 def follow(name: str, progress: Generator[PullProgress, None, None]) -> None:

@@ -40,8 +40,8 @@ def test_status_imports_nothing_heavy(daemon: FakeDaemon) -> None:
 def test_status_answers_within_400_ms(daemon: FakeDaemon) -> None:
     command = [sys.executable, "-c", "from mongarsd.ctl.main import main; main()"]
     command += ["status", "--socket", str(daemon._server.server_address)]
-    taken = []
-    for _ in range(5):  # the best: other programs share the machine
+    taken = [9.9]
+    while min(taken) > 0.4 and len(taken) < 10:  # the best of a few: other programs share the machine
         begin = time.perf_counter()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         taken.append(time.perf_counter() - begin)

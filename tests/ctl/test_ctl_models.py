@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,7 +103,7 @@ def test_rm_asks(daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) 
     code, out, err = run("models", "rm", NAME, stdin="y\n")
     assert code == 0
     assert out.endswith(f"{NAME} is removed.\n")
-    assert "2 running answers end" in err
+    assert "its running answers end" in err
     assert [request.method for request in daemon.requests[-2:]] == ["POST", "DELETE"]  # unloaded first
     assert run("models", "rm", NAME, "--yes")[0] == 0
 
@@ -144,7 +146,7 @@ def test_a_bar_on_a_terminal(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
         models.follow(NAME, client.lines("POST", "/admin/models/pull", models.PullProgress, {}))
         screen.flush()
         shown = seen.read(65_536).decode()
-    assert "fetching [..............................]   0 %, 0 B of 1 kB" in shown
+    assert "fetching [............]   0 %, 0 B of 1 kB" in shown
     assert "100 %, 1 kB of 1 kB" in shown
     assert "verifying …" in shown
     assert shown.endswith("\r\x1b[K")
@@ -166,13 +168,27 @@ def test_the_bar_never_wraps(total: int, done: int, status: str, columns: int, s
     assert "\n" not in screen.getvalue()
 
 
-def test_completion_knows_the_names_and_is_silent_without_a_daemon(daemon: FakeDaemon, tmp_path: Path) -> None:
-    class Context:
-        params = {"socket": tmp_path / "control.sock"}  # noqa: RUF012
+def complete(words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the shell offers for the last of `words`, asked as bash asks."""
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    monkeypatch.setenv("_MONGARSCTL_COMPLETE", "complete_bash")
+    code = "from mongarsd.ctl.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout.split()
 
-    assert models._complete(Context(), "smo") == [NAME]  # type: ignore[arg-type]
-    Context.params = {"socket": tmp_path / "none.sock"}
-    assert models._complete(Context(), "") == []  # type: ignore[arg-type]
+
+def test_the_tab_key_knows_the_models(daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete("mongarsctl models sh", monkeypatch) == ["show"]
+    assert complete(f"mongarsctl models show --socket {tmp_path} smo", monkeypatch) == [NAME]
+    monkeypatch.setenv("MONGARSD_SOCKET", str(tmp_path))
+    assert complete("mongarsctl models rm ", monkeypatch) == [NAME, "qwen2.5-0.5b"]
+    assert complete("mongarsctl models rm --url nonsense smo", monkeypatch) == []
+
+
+def test_the_tab_key_is_silent_without_a_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete(f"mongarsctl models show --socket {tmp_path}/none smo", monkeypatch) == []
 
 
 def test_facts_leave_out_what_is_not_known() -> None:

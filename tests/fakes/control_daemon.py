@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -107,6 +108,10 @@ class FakeDaemon:
             address_family = socket.AF_UNIX if path else socket.AF_INET
             daemon_threads = True
             allow_reuse_address = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                if not isinstance(sys.exception(), ConnectionError):  # a client may leave whenever it likes
+                    super().handle_error(request, client_address)
 
         self._server = Server(str(path) if path else ("127.0.0.1", 0), Handler)  # type: ignore[arg-type]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
