@@ -113,8 +113,9 @@ def _ports(facts: Facts) -> Findings:
             yield Finding(
                 subject,
                 Level.FAULT,
-                "is used by another program",
-                f"`sudo ss -ltnp 'sport = :{number}'` names it; end it, or set server.listen to another port",
+                "is used by another program, or by a mongarsd with another state directory",
+                f"`sudo ss -ltnp 'sport = :{number}'` names it; end it, or set server.listen to another port; "
+                "a mongarsd is found with --socket and its state directory",
             )
         elif not facts.denied:
             yield Finding(subject, Level.NOTE, "is free")
