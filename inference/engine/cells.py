@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mongarsd.inference.engine.radix import RadixTree
+from mongarsd.inference.engine.radix import RadixTree, common
 
 #: Copying moves a slot's whole buffer (split KV), about the time of a few dozen prefilled tokens.
 MIN_COPY = 32
@@ -75,14 +75,20 @@ class Cells:
         at_hand = [i for i in idle if i in holders]
         if match and at_hand:
             nearest = min(at_hand, key=lambda i: len(self._tree.path(i)))
-            tail = len(self._tree.path(nearest)) - match
-            if nearest == victim or tail < MIN_TAIL or match < MIN_COPY:
+            if len(self._tree.path(nearest)) - match < MIN_TAIL:
                 return Placement(nearest, match)
-            return Placement(victim, match, source=nearest)  # another conversation goes on from there: keep it
-        if match >= MIN_COPY:
-            return Placement(victim, match, source=min(holders))
-        return Placement(victim, 0)
+        if match >= MIN_COPY and victim not in holders:
+            return Placement(victim, match, source=min(holders))  # whose conversation goes on from there keeps it
+        return Placement(victim, min(common(prompt, self._tree.path(victim)), match))
 
     def _victim(self, idle: list[int]) -> int:
-        """An empty slot, else the least recently used one."""
-        return min(idle, key=lambda i: (bool(self._tree.path(i)), self._slots[i].used, i))
+        """An empty slot, else the least recently used; if there is a choice, beside a busy one.
+
+        llama.cpp computes runs of consecutive sequences together; a gap costs another pass over the weights.
+        """
+        busy = {i for i, slot in enumerate(self._slots) if slot.busy}
+
+        def order(i: int) -> tuple[bool, bool, float, int]:
+            return bool(self._tree.path(i)), bool(busy) and not busy & {i - 1, i + 1}, self._slots[i].used, i
+
+        return min(idle, key=order)

@@ -67,7 +67,7 @@ class Engine:
         for admission in self._scheduler.admit(self._clock.monotonic()):
             self._start(admission)
         step = self._scheduler.plan()
-        if step.rows:
+        if step.batches:
             self._compute(step)
         events, self._events = tuple(self._events), []
         return events
@@ -108,7 +108,8 @@ class Engine:
         except MongarsError as error:
             self._fail(sequence, error)
             return
-        text = TextStream(job.stop, thinks=self._backend.info.thinks or sequence.thinking, thinking=sequence.thinking)
+        thinks = job.messages is not None and (self._backend.info.thinks or sequence.thinking)
+        text = TextStream(job.stop, thinks=thinks, thinking=sequence.thinking)
         text.replay(job.produced, self._backend.pieces(job.produced))
         self._live[job.id] = Live(sampler, text)
         self._events.append(
@@ -120,26 +121,30 @@ class Engine:
                 cached=min(sequence.cached, sequence.prompt),
             )
         )
-        if sequence.full:  # nothing may be produced (any more): max_tokens is 0, or was reached before a restart
+        if text.stop is not None:  # its last words before a restart held the stop string
+            self._end(sequence, FinishReason.STOP)
+        elif sequence.full:  # nothing may be produced (any more): max_tokens is 0, or was reached before a restart
             self._end(sequence, FinishReason.LENGTH)
 
     def _compute(self, step: Step) -> None:
         begin = self._clock.monotonic()
-        try:
-            self._backend.decode(step.rows)
-        except NoRoom as error:  # each slot has cells of its own for its whole context: this cannot happen
-            raise RuntimeError("the KV cache has less room than its slots promise") from error
-        sampled = [
-            (sequence, self._live[sequence.id].sampler.sample(index))
-            for index, (row, sequence) in enumerate(zip(step.rows, step.owners, strict=True))
-            if row.wants_logits
-        ]
-        now = self._clock.monotonic()
-        self._scheduler.commit(step, now - begin)
-        for sequence, choice in sampled:
-            if sequence.first_token is None:
-                sequence.first_token = now
-            self._take(sequence, choice)
+        for batch in step.batches:
+            try:
+                self._backend.decode(batch.rows)
+            except NoRoom as error:  # each slot has cells of its own for its whole context: this cannot happen
+                raise RuntimeError("the KV cache has less room than its slots promise") from error
+            sampled = [
+                (sequence, self._live[sequence.id].sampler.sample(index))
+                for index, (row, sequence) in enumerate(zip(batch.rows, batch.owners, strict=True))
+                if row.wants_logits
+            ]
+            self._scheduler.computed(batch)
+            now = self._clock.monotonic()
+            for sequence, choice in sampled:
+                if sequence.first_token is None:
+                    sequence.first_token = now
+                self._take(sequence, choice)
+        self._scheduler.commit(step, self._clock.monotonic() - begin)
 
     def _take(self, sequence: Sequence, choice: Sampled) -> None:
         if self._backend.is_end(choice.token):
@@ -168,23 +173,24 @@ class Engine:
 
     def _end(self, sequence: Sequence, reason: FinishReason, released: Released | None = None) -> None:
         now = self._clock.monotonic()
-        live = self._live.pop(sequence.id, None)
-        if live:
+        stop: str | None = None
+        if live := self._live.pop(sequence.id, None):
             live.sampler.close()
             if released:
                 self._emit(sequence, released)
-            if (released is None or released.stop is None) and (rest := live.text.finish()):
+            if rest := live.text.finish():  # nothing, when a stop string matched already
                 self._emit(sequence, rest)
+            stop = live.text.stop
         first = sequence.first_token or now
         started = sequence.admitted if sequence.running else now
         self._scheduler.finish(sequence, now)
         self._events.append(
             Finished(
                 job=sequence.id,
-                reason=reason,
+                reason=reason if stop is None else FinishReason.STOP,
                 usage=Usage(sequence.prompt, sequence.completion, min(sequence.cached, sequence.prompt)),
                 timings=Timings(queue=started - sequence.arrived, prefill=first - started, decode=now - first),
-                stop=released.stop if released else None,
+                stop=stop,
             )
         )
 

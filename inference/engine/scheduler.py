@@ -1,7 +1,7 @@
 """What the next step computes, for whom. Values in, values out: no I/O, no clock, no native code.
 
-submit → admit (queue to slot) → plan → (the loop decodes and samples) → commit → finish. Each step takes the one
-pending token of every decoding sequence, then fills up with prompt chunks as far as the Pacer allows.
+submit → admit (queue to slot) → plan → (the loop decodes and samples each batch: computed) → commit → finish. A step
+takes the one pending token of every decoding sequence, then as much of the prompts as the Pacer allows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from mongarsd.ground.errors import BadRequest, Busy, ContextOverflow
 from mongarsd.inference.engine.base import Row
 from mongarsd.inference.engine.cells import MIN_COPY, Cells, Placement
 from mongarsd.inference.engine.pace import Pacer, Rate
+from mongarsd.inference.engine.portions import portions
 from mongarsd.inference.engine.queue import FairQueue
 from mongarsd.inference.engine.radix import common
 from mongarsd.inference.engine.sequence import Sequence
@@ -25,11 +26,25 @@ class Admission(NamedTuple):
     placement: Placement
 
 
-class Step(NamedTuple):
+class Batch(NamedTuple):
+    """Rows that are computed together, and whose they are."""
+
     rows: list[Row]
-    owners: list[Sequence]  # of the rows, in the same order
+    owners: list[Sequence]
+
+
+class Step(NamedTuple):
+    """Decoding rows make one batch, each prompt row one of its own: with split KV llama.cpp would part them anyway."""
+
+    batches: list[Batch]
     decoding: int  # rows of sequences that are past their prompt
     prefill: int  # prompt tokens
+
+    @property
+    def widest(self) -> Row | None:
+        """The longest prompt row."""
+        rows = [batch.rows[0] for batch in self.batches[bool(self.decoding) :]]
+        return max(rows, key=lambda row: len(row.tokens), default=None)
 
 
 class Scheduler:
@@ -37,6 +52,7 @@ class Scheduler:
         self._slots = slots
         self._context = context
         self._limit = queue
+        self._turn = 0  # batches computed so far
         self.cells = Cells(slots)
         self.pacer = Pacer(max_gap=max_gap, batch=batch)
         self.waiting = FairQueue()
@@ -114,27 +130,38 @@ class Scheduler:
         sequence.computed = sequence.cached = 0
 
     def plan(self) -> Step:
-        """The rows of the next step; none when nothing runs."""
+        """What the next step computes; no batches when nothing runs."""
         decoding = [s for s in self.running.values() if s.decoding]
         filling = [s for s in self.running.values() if not s.decoding]
-        rows = [Row(s.slot, s.computed, s.tokens[s.computed :], True) for s in decoding]
-        owners = list(decoding)
+        batches = []
+        if decoding:
+            batches.append(Batch([Row(s.slot, s.computed, s.tokens[s.computed :], True) for s in decoding], decoding))
         prefill = 0
-        for sequence, count in self._share(filling, self.pacer.chunk(len(decoding)) if filling else 0):
-            end = sequence.computed + count
-            tokens = sequence.tokens[sequence.computed : end]
-            rows.append(Row(sequence.slot, sequence.computed, tokens, count == sequence.pending))
-            owners.append(sequence)
+        begins = {s.id: s.computed for s in filling}
+        position = filling[0].computed if filling else 0
+        for sequence, count in portions(filling, self.pacer.chunk(len(decoding), position) if filling else 0):
+            begin = begins[sequence.id]
+            end = begins[sequence.id] = begin + count
+            tokens = sequence.tokens[begin:end]
+            batches.append(Batch([Row(sequence.slot, begin, tokens, end == len(sequence.tokens))], [sequence]))
             prefill += count
-        return Step(rows, owners, len(decoding), prefill)
+        return Step(batches, len(decoding), prefill)
 
-    def commit(self, step: Step, seconds: float) -> None:
-        """The step was computed."""
-        for row, sequence in zip(step.rows, step.owners, strict=True):
+    def computed(self, batch: Batch) -> None:
+        """The batch is in the cache."""
+        self._turn += 1
+        for row, sequence in zip(batch.rows, batch.owners, strict=True):
             sequence.computed += len(row.tokens)
+            sequence.turn = self._turn
             if row.wants_logits and not sequence.decoding:
                 self.cells.publish(sequence.slot, sequence.tokens[: sequence.computed])
-        self.pacer.observe(decoding=step.decoding, prefill=step.prefill, seconds=seconds)
+
+    def commit(self, step: Step, seconds: float) -> None:
+        """All batches of the step were computed."""
+        widest, position = (len(step.widest.tokens), step.widest.start) if step.widest else (0, 0)
+        self.pacer.observe(
+            decoding=step.decoding, prefill=step.prefill, seconds=seconds, widest=widest, position=position
+        )
         if step.decoding:
             self._busy_step.add(seconds)
             self._per_step.add(step.decoding)
@@ -179,17 +206,3 @@ class Scheduler:
             for other in self.running.values()
             if not other.decoding
         )
-
-    @staticmethod
-    def _share(filling: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
-        """Divide a step's prompt tokens: a third to whoever came first, so that a long prompt moves on; then the
-        shortest first, which gives the lowest mean time to the first token."""
-        if not filling:
-            return []
-        grants = {filling[0].id: min(filling[0].pending, -(-budget // 3) if len(filling) > 1 else budget)}
-        left = budget - grants[filling[0].id]
-        for sequence in sorted(filling, key=lambda s: s.pending):
-            more = min(sequence.pending - grants.get(sequence.id, 0), left)
-            left -= more
-            grants[sequence.id] = grants.get(sequence.id, 0) + more
-        return [(s, grants[s.id]) for s in filling if grants[s.id]]

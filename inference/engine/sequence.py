@@ -24,6 +24,7 @@ class Sequence:
     computed: int = 0
     cached: int = 0
     admitted: float = 0.0
+    turn: int = 0  # when its prompt was last given a row, in rows
     first_token: float | None = None  # when it was sampled
 
     @property

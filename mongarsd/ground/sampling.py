@@ -36,7 +36,7 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     dry_allowed_length: Annotated[int, Meta(ge=0, le=1_000_000)] = 2
     dry_penalty_last_n: Annotated[int, Meta(ge=-1, le=1_000_000)] = -1  # -1 = the whole context
     dry_sequence_breakers: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=64)
+        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=16)
     ] = ("\n", ":", '"', "*")
     mirostat: Annotated[int, Meta(ge=0, le=2)] = 0
     mirostat_tau: Annotated[float, Meta(ge=0.0, le=100.0)] = 5.0

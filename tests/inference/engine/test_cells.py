@@ -49,14 +49,26 @@ def test_a_short_match_is_not_worth_a_copy() -> None:
     assert cells.take([*SYSTEM[: MIN_COPY - 1], 999]) == Placement(1 - busy.slot, 0)
 
 
-def test_the_least_recently_used_slot_goes_first_and_empty_ones_before_it() -> None:
-    cells = Cells(3)
+def test_an_empty_slot_goes_first_then_the_least_recently_used() -> None:
+    cells = Cells(2)
     old = finished(cells, [1] * 50, 1.0)
-    finished(cells, [2] * 50, 2.0)
-    empty = cells.take([3] * 50)
-    assert empty
-    assert empty.slot != old
+    new = finished(cells, [2] * 50, 2.0)
+    assert new != old
     assert cells.take([4] * 50) == Placement(old, 0)
+
+
+def test_if_there_is_a_choice_busy_slots_lie_together() -> None:
+    cells = Cells(4)
+    for i in range(4):
+        finished(cells, [i] * 50, float(i))
+    taken = [cells.take([100 + i] * 50) for i in range(3)]
+    assert [placement.slot for placement in taken if placement] == [0, 1, 2]
+
+
+def test_a_short_match_does_not_cost_somebody_elses_conversation() -> None:
+    cells = Cells(2)
+    first = finished(cells, [*SYSTEM[:10], *[7] * MIN_TAIL], 1.0)
+    assert cells.take([*SYSTEM[:10], 8]) == Placement(1 - first, 0)
 
 
 def test_no_slot_no_placement() -> None:

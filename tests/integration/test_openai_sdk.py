@@ -1,0 +1,143 @@
+"""The real openai library, sync and async, streaming and not, against a running daemon on the real model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+from fakes.daemon_process import MODEL
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def asynchronous(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+
+def chat(client: openai.OpenAI, **more: object) -> openai.types.chat.ChatCompletion:
+    return client.chat.completions.create(**{"model": MODEL, "messages": QUESTION, "temperature": 0, **more})  # type: ignore[call-overload,no-any-return]
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    answer = chat(client, max_tokens=24)
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.choices[0].finish_reason in {"stop", "length"}
+    assert answer.usage
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_stream_says_the_same_as_the_plain_answer(client: openai.OpenAI) -> None:
+    plain = chat(client, max_tokens=40).choices[0].message.content
+    usage = None
+    text = ""
+    for chunk in client.chat.completions.create(
+        model=MODEL,
+        messages=QUESTION,  # type: ignore[arg-type]
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
+    ):
+        usage = chunk.usage or usage
+        text += "".join(choice.delta.content or "" for choice in chunk.choices)
+    assert text == plain
+    assert usage
+    assert usage.prompt_tokens_details
+    assert usage.prompt_tokens_details.cached_tokens
+
+
+async def test_async_chat_and_stream(url: str) -> None:
+    async with asynchronous(url) as client:
+        plain = await client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, max_tokens=24)  # type: ignore[call-overload]
+        stream = await client.chat.completions.create(  # type: ignore[call-overload]
+            model=MODEL, messages=QUESTION, temperature=0, max_tokens=24, stream=True
+        )
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+    assert text == plain.choices[0].message.content
+
+
+def test_completions_and_their_stream(client: openai.OpenAI) -> None:
+    plain = client.completions.create(model=MODEL, prompt="Once upon a time", temperature=0, max_tokens=16)
+    stream = client.completions.create(
+        model=MODEL, prompt="Once upon a time", temperature=0, max_tokens=16, stream=True
+    )
+    assert "".join(chunk.choices[0].text for chunk in stream) == plain.choices[0].text
+    assert plain.choices[0].text
+
+
+def test_several_prompts_and_several_choices(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=4, n=2, seed=1)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+
+
+def test_a_seed_repeats_and_another_differs(client: openai.OpenAI) -> None:
+    texts = [
+        chat(client, temperature=1.0, seed=seed, max_tokens=24).choices[0].message.content for seed in (7, 7, 8, 9, 10)
+    ]
+    assert texts[0] == texts[1]
+    assert len(set(texts)) > 1
+
+
+def test_stop_strings_end_the_answer_before_them(client: openai.OpenAI) -> None:
+    whole = chat(client, max_tokens=40).choices[0].message.content or ""
+    stop = whole[8:12]
+    answer = chat(client, max_tokens=40, stop=[stop]).choices[0]
+    assert answer.message.content == whole[: whole.index(stop)]
+    assert answer.finish_reason == "stop"
+
+
+def test_logprobs_add_up(client: openai.OpenAI) -> None:
+    answer = chat(client, max_tokens=6, logprobs=True, top_logprobs=3).choices[0]
+    assert answer.logprobs
+    assert answer.logprobs.content
+    assert "".join(token.token for token in answer.logprobs.content) == answer.message.content
+    for token in answer.logprobs.content:
+        assert token.logprob <= 0
+        assert token.top_logprobs[0].logprob >= token.top_logprobs[-1].logprob
+        assert token.token == token.top_logprobs[0].token, "at temperature 0 the most likely token is the chosen one"
+
+
+def test_a_logit_bias_forbids_a_token(client: openai.OpenAI) -> None:
+    plain = client.completions.create(model=MODEL, prompt="1 2 3 4", temperature=0, max_tokens=8, logprobs=1)
+    assert plain.choices[0].text
+    banned = client.completions.create(
+        model=MODEL, prompt="1 2 3 4", temperature=0, max_tokens=8, logit_bias={str(i): -100 for i in range(200, 1200)}
+    )
+    assert banned.choices[0].text != plain.choices[0].text
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).id == MODEL
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"model": "no-such-model"}, openai.NotFoundError),
+        ({"temperature": 99}, openai.BadRequestError),
+        ({"messages": [{"role": "martian", "content": "hi"}]}, openai.BadRequestError),
+        ({"messages": [{"role": "user", "content": "word " * 3000}]}, openai.BadRequestError),
+        ({"messages": []}, openai.BadRequestError),
+    ],
+)
+def test_errors_have_the_class_that_clients_expect(
+    client: openai.OpenAI, fields: dict[str, object], error: type[openai.APIStatusError]
+) -> None:
+    with pytest.raises(error) as caught:
+        chat(client, **fields)
+    assert caught.value.message
+
+
+def test_context_overflow_names_the_numbers(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(client, messages=[{"role": "user", "content": "word " * 3000}])
+    assert caught.value.code == "context_length_exceeded"
+    assert "1024" in caught.value.message
