@@ -92,10 +92,9 @@ def main() -> None:
 
 
 def default_model(state: Path) -> Path:
-    from mongarsd.inference.models.catalogue import Catalogue
     from mongarsd.inference.models.store import ModelStore
 
-    return ModelStore(state, Catalogue.load()).resolve("smollm2-135m-instruct").path
+    return ModelStore(state).resolve("smollm2-135m-instruct").path
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
 from mongarsd.ground.clock import SystemClock
@@ -60,10 +61,11 @@ class Pipe:
             yield from self._decoder.feed(data)
 
 
-def read(messages: Iterator[ToWorker], backend: Backend, inbox: SimpleQueue[Prepared]) -> None:
+def read(messages: Iterator[ToWorker], opened: Future[Backend], inbox: SimpleQueue[Prepared]) -> None:
+    """Until the daemon closes its end. Jobs that come before the model is loaded wait for it."""
     for message in messages:
         if isinstance(message, Submit):
-            prompt = prepare(backend, message.job)
+            prompt = prepare(opened.result(), message.job)
             inbox.put(prompt if isinstance(prompt, Failed) else (message.job, prompt))
         elif isinstance(message, Cancel | Stop):
             inbox.put(message)
@@ -96,10 +98,27 @@ def serve(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
             pipe.send(engine.pulse())
 
 
-def guarded(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
-    """The engine's thread. Whatever ends it ends the process: the pool restarts the worker and resumes its jobs."""
+def compute(load: Load, pipe: Pipe, inbox: SimpleQueue[Prepared], opened: Future[Backend]) -> None:
+    """The engine's thread. Whatever ends it ends the process: the pool restarts the worker and resumes its jobs.
+
+    It alone calls native code that computes, loading included: libgomp keeps a team of threads for each thread that
+    ever did, counts them all, and stops spinning at barriers when they outnumber the cores (measured: half the speed).
+    """
     status = 0
     try:
+        begin = time.monotonic()
+        try:
+            backend = open_backend(load)
+        except MongarsError as error:
+            pipe.send(Refused(error.info()))
+            os._exit(1)
+        scheduler = Scheduler(
+            slots=backend.info.slots, context=backend.info.context, queue=load.queue, max_gap=load.max_gap, batch=BATCH
+        )
+        engine = Engine(backend, scheduler, SystemClock(), load.node)
+        settle()
+        pipe.send(Ready(backend.info, time.monotonic() - begin))
+        opened.set_result(backend)
         serve(engine, inbox, pipe)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the daemon is dead
@@ -116,22 +135,11 @@ def main() -> int:
     load = next(messages, None)
     if not isinstance(load, Load):
         return 0
-    begin = time.monotonic()
-    try:
-        backend = open_backend(load)
-    except MongarsError as error:
-        pipe.send(Refused(error.info()))
-        return 1
-    scheduler = Scheduler(
-        slots=backend.info.slots, context=backend.info.context, queue=load.queue, max_gap=load.max_gap, batch=BATCH
-    )
-    engine = Engine(backend, scheduler, SystemClock(), load.node)
     inbox: SimpleQueue[Prepared] = SimpleQueue()
-    settle()
-    pipe.send(Ready(backend.info, time.monotonic() - begin))
-    threading.Thread(target=guarded, args=(engine, inbox, pipe), name="engine", daemon=True).start()
+    opened: Future[Backend] = Future()
+    threading.Thread(target=compute, args=(load, pipe, inbox, opened), name="engine", daemon=True).start()
     try:
-        read(messages, backend, inbox)
+        read(messages, opened, inbox)
     except (ConnectionResetError, FrameError) as error:
         print(f"worker: the pipe broke: {error}", file=sys.stderr)  # noqa: T201
     os._exit(0)  # the daemon is gone: a decode in native code need not end first
