@@ -88,7 +88,7 @@ class Engine:
 
     def _expire(self) -> None:
         for sequence in self._scheduler.expired(self._clock.monotonic()):
-            if sequence.running:
+            if sequence.id in self._live:
                 self._end(sequence, FinishReason.DEADLINE)
             else:
                 error = DeadlineExceeded("the job's time was up before its turn came: allow more")
@@ -103,6 +103,8 @@ class Engine:
         if not self._backend.trim(slot, cached):
             self._backend.trim(slot, 0)
             self._scheduler.uncached(sequence)
+        if job.id in self._live:  # it had yielded its slot, and goes on
+            return
         try:
             sampler = self._backend.sampler(job, sequence.tokens[: sequence.prompt])
         except MongarsError as error:
@@ -182,7 +184,7 @@ class Engine:
                 self._emit(sequence, rest)
             stop = live.text.stop
         first = sequence.first_token or now
-        started = sequence.admitted if sequence.running else now
+        started = sequence.admitted if live else now
         self._scheduler.finish(sequence, now)
         self._events.append(
             Finished(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mongarsd.ground.errors import BadRequest, Busy, ContextOverflow
+from mongarsd.ground.job import Priority
 from mongarsd.inference.engine.base import Row
 from mongarsd.inference.engine.cells import MIN_COPY, Cells, Placement
 from mongarsd.inference.engine.pace import Pacer, Rate
@@ -112,22 +113,39 @@ class Scheduler:
         if not len(self.waiting):
             return admitted
         for sequence in self.waiting.order(self.running.values()):
-            if not self.cells.free:
+            if not self.cells.free and sequence.job.priority is not Priority.INTERACTIVE:
                 break
             if self._better_soon(sequence):
                 continue
+            if not self.cells.free and not self._make_way(now):
+                break
             placement = self.cells.take(sequence.tokens, reuse=sequence.job.cache_prompt)
             assert placement, "a free slot was counted"
-            sequence.slot, sequence.admitted = placement.slot, now
-            sequence.computed = sequence.cached = placement.cached
+            sequence.slot, sequence.computed = placement.slot, placement.cached
+            if not sequence.yielded:
+                sequence.admitted, sequence.cached = now, placement.cached
             self.waiting.admitted(sequence)
             self.running[sequence.id] = sequence
             admitted.append(Admission(sequence, placement))
         return admitted
 
+    def _make_way(self, now: float) -> bool:
+        """The batch job that was admitted last goes back to the queue with all it has said; False if none runs."""
+        batch = [s for s in self.running.values() if s.job.priority is Priority.BATCH]
+        if not batch:
+            return False
+        youngest = max(reversed(batch), key=lambda s: s.admitted)
+        del self.running[youngest.id]
+        self.cells.release(youngest.slot, youngest.tokens[: youngest.computed], now)
+        youngest.slot, youngest.yielded = -1, True
+        self.waiting.push(youngest)
+        return True
+
     def uncached(self, sequence: Sequence) -> None:
         """The backend could not keep the prefix: all of it is to be computed."""
-        sequence.computed = sequence.cached = 0
+        sequence.computed = 0
+        if not sequence.yielded:
+            sequence.cached = 0
 
     def plan(self) -> Step:
         """What the next step computes; no batches when nothing runs."""
@@ -155,6 +173,7 @@ class Scheduler:
             sequence.turn = self._turn
             if row.wants_logits and not sequence.decoding:
                 self.cells.publish(sequence.slot, sequence.tokens[: sequence.computed])
+                sequence.yielded = False
 
     def commit(self, step: Step, seconds: float) -> None:
         """All batches of the step were computed."""

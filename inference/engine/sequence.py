@@ -26,6 +26,7 @@ class Sequence:
     admitted: float = 0.0
     turn: int = 0  # when its prompt was last given a row, in rows
     first_token: float | None = None  # when it was sampled
+    yielded: bool = False  # it gave its slot to somebody else; what it has said is in `tokens` and computed again
 
     @property
     def id(self) -> str:
@@ -42,7 +43,8 @@ class Sequence:
 
     @property
     def decoding(self) -> bool:
-        return self.first_token is not None
+        """Past its prompt, with everything but the last token in the cache."""
+        return self.first_token is not None and not self.yielded
 
     @property
     def completion(self) -> int:
