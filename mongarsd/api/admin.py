@@ -41,6 +41,10 @@ async def model(request: web.Request) -> web.Response:
     return _json(_found(request))
 
 
+async def catalogue(request: web.Request) -> web.Response:
+    return _json(request.app[PARTS].models.available())
+
+
 async def pull(request: web.Request) -> web.StreamResponse:
     """A line of PullProgress for each step. A failure before the first has its status, a later one is the last line."""
     body = await decode(request, _pull_decoder)

@@ -19,7 +19,7 @@ from mongarsd.api.openai.models import model, models
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
-from mongarsd.ground.status import ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, ModelStatus, NodeStatus, PullProgress
 
 _SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 
@@ -42,6 +42,9 @@ ADMIN = (
     Route("GET", "/admin/status", admin.status, "The node, its board and its models", answer=NodeStatus),
     Route("GET", "/admin/config", admin.config, "The effective settings, without secrets", answer=dict[str, Any]),
     Route("GET", "/admin/models", admin.models, "All models with their state", answer=list[ModelStatus]),
+    Route(
+        "GET", "/admin/catalogue", admin.catalogue, "Models that can be fetched by name", answer=list[AvailableModel]
+    ),
     Route("POST", "/admin/models/pull", admin.pull, "Fetch a model", PullRequest, streams={_NDJSON: PullProgress}),
     Route("GET", "/admin/models/{name}", admin.model, "One model with its state", answer=ModelStatus),
     Route("DELETE", "/admin/models/{name}", admin.remove, "Delete a model"),

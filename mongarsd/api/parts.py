@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
-from mongarsd.ground.status import ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, ModelStatus, NodeStatus, PullProgress
 
 #: Says why the node is not ready, or "" when it is. Cheap: it is asked every few seconds by whoever watches.
 Check = Callable[[], str]
@@ -26,6 +26,10 @@ class Models(Protocol):
     def list(self) -> list[ModelStatus]: ...
 
     def get(self, name: str) -> ModelStatus: ...
+
+    def available(self) -> Sequence[AvailableModel]:
+        """The catalogue: what can be pulled by name."""
+        ...
 
     def pull(self, ref: str, name: str | None) -> AsyncIterator[PullProgress]:
         """Fetch `ref` (a catalogue name or a source). Closing the iterator stops it; what has come is kept."""

@@ -17,7 +17,7 @@ from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.pulling import follow
 from mongarsd.ctl.terminal import clean, note, pairs, table
 from mongarsd.ctl.units import count, rate, size, span
-from mongarsd.ground.status import ModelStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
 
 app = make_app("List, get, remove, load and unload models.", examples("mongarsctl models list"))
 
@@ -38,10 +38,24 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_complete, help="Name or digest of the model.")]
 
 
-@app.command("list", epilog=examples("mongarsctl models list", "mongarsctl models list --json | jq '.[].name'"))
+@app.command(
+    "list",
+    epilog=examples(
+        "mongarsctl models list",
+        "mongarsctl models list --available   # what could be pulled",
+        "mongarsctl models list --json | jq '.[].name'",
+    ),
+)
 @connected
-def list_models(client: Client, json: Json = False) -> None:
+def list_models(
+    client: Client,
+    available: Annotated[bool, typer.Option("--available", help="List the catalogue: what can be pulled.")] = False,
+    json: Json = False,
+) -> None:
     """List the models on disk, and which of them are loaded."""
+    if available:
+        _list_catalogue(client, json)
+        return
     models = client.get("/admin/models", list[ModelStatus])
     if json:
         _print_json(models)
@@ -60,6 +74,25 @@ def list_models(client: Client, json: Json = False) -> None:
             for model in models
         ]
         print("\n".join(table(("NAME", "STATE", "SIZE", "PARAMETERS", "QUANT", "LICENCE"), rows, numbers=(2, 3))))
+
+
+def _list_catalogue(client: Client, json: bool) -> None:
+    entries = client.get("/admin/catalogue", list[AvailableModel])
+    if json:
+        _print_json(entries)
+        return
+    rows = [
+        (
+            clean(entry.name),
+            "yes" if entry.installed else "-",
+            size(entry.size) if entry.size else "-",
+            size(entry.ram),
+            count(entry.parameters),
+            clean(entry.licence),
+        )
+        for entry in entries
+    ]
+    print("\n".join(table(("NAME", "HERE", "SIZE", "MEMORY", "PARAMETERS", "LICENCE"), rows, numbers=(2, 3, 4))))
 
 
 @app.command(

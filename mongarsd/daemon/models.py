@@ -10,7 +10,7 @@ from msgspec import structs
 
 from mongarsd.daemon.default_model import Arrival
 from mongarsd.ground.errors import Conflict, ModelNotFound
-from mongarsd.ground.status import ModelStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.models.store import ModelStore
 from mongarsd.inference.pool.pool import Pool
@@ -31,6 +31,23 @@ class NodeModels:
         """Raises Loading for the default model while it is being fetched."""
         model = self._resolve(name)
         return _join(model, next((w for w in self._pool.status() if w.digest == model.digest), None))
+
+    def available(self) -> tuple[AvailableModel, ...]:
+        have = {model.name for model in self._store.installed()}
+        return tuple(
+            AvailableModel(
+                name=entry.name,
+                title=entry.title,
+                parameters=entry.parameters,
+                context=entry.context,
+                size=entry.size,
+                ram=entry.ram,
+                licence=entry.licence,
+                installed=entry.name in have,
+                notes=entry.notes,
+            )
+            for entry in self._store.catalogue
+        )
 
     def pull(self, ref: str, name: str | None) -> AsyncIterator[PullProgress]:
         return self._store.pull(ref, name)

@@ -67,6 +67,20 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class AvailableModel(Struct, frozen=True, kw_only=True):
+    """A model of the catalogue: what `mongarsctl models pull NAME` would get."""
+
+    name: str
+    title: str
+    parameters: int  # about
+    context: int  # tokens it was trained for
+    size: int | None  # bytes to download, about
+    ram: int  # bytes to run it, about
+    licence: str
+    installed: bool
+    notes: str = ""
+
+
 class PullProgress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a pull's NDJSON stream; the last has status "success" or `error`."""
 

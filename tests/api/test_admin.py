@@ -17,7 +17,7 @@ from mongarsd.api.app import ADMIN, make_admin_app
 from mongarsd.api.front import Front
 from mongarsd.ground.errors import DiskFull
 from mongarsd.ground.settings import ServerSettings, Settings
-from mongarsd.ground.status import ModelStatus, NodeStatus
+from mongarsd.ground.status import AvailableModel, ModelStatus, NodeStatus
 
 
 @pytest.fixture
@@ -34,6 +34,11 @@ async def test_models(control: Served) -> None:
     assert msgspec.convert(await control.json("GET", "/admin/models"), list[ModelStatus]) == [TINY]
     assert msgspec.convert(await control.json("GET", "/admin/models/tiny"), ModelStatus) == TINY
     assert (await control.json("GET", "/admin/models/nope", 404))["error"]["code"] == "model_not_found"
+
+
+async def test_what_could_be_pulled(control: Served) -> None:
+    (entry,) = msgspec.convert(await control.json("GET", "/admin/catalogue"), list[AvailableModel])
+    assert (entry.name, entry.installed) == ("tiny", True)
 
 
 async def test_load_and_unload(control: Served) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mongarsd.ctl import models
 from mongarsd.ctl.pulling import Bar
 from mongarsd.ground.clock import FakeClock
-from mongarsd.ground.status import PullProgress
+from mongarsd.ground.status import AvailableModel, PullProgress
 
 Run = Callable[..., tuple[int, str, str]]
 NAME = MODEL.name
@@ -31,6 +31,17 @@ def test_list_is_aligned(daemon: FakeDaemon, run: Run) -> None:
     assert header.split() == ["NAME", "STATE", "SIZE", "PARAMETERS", "QUANT", "LICENCE"]
     assert first.split()[:4] == [NAME, "ready", "91.7", "MB"]
     assert second.index("on disk") == first.index("ready") == header.index("STATE")
+
+
+def test_what_could_be_pulled(daemon: FakeDaemon, run: Run) -> None:
+    entry = AvailableModel(
+        name="big", title="Big", parameters=10**9, context=64, size=None, ram=2 * 10**9, licence="MIT", installed=False
+    )
+    daemon.answers["GET /admin/catalogue"] = (200, [entry])
+    header, line = run("models", "list", "--available")[1].splitlines()
+    assert header.split() == ["NAME", "HERE", "SIZE", "MEMORY", "PARAMETERS", "LICENCE"]
+    assert line.split()[:5] == ["big", "-", "-", "2", "GB"]
+    assert json.loads(run("models", "list", "--available", "--json")[1])[0]["name"] == "big"
 
 
 def test_list_json_and_empty(daemon: FakeDaemon, run: Run) -> None:

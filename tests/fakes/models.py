@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from mongarsd.ground.errors import ModelNotFound, MongarsError
-from mongarsd.ground.status import BoardStatus, ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, BoardStatus, ModelStatus, NodeStatus, PullProgress
 
 TINY = ModelStatus(name="tiny", digest="sha256:" + "1" * 64, size=1000, context_length=2048, modified=1_700_000_000.5)
 
@@ -27,6 +27,13 @@ class FakeModels:
             if name in (model.name, model.digest):
                 return model
         raise ModelNotFound(f"there is no model {name[:64]!r} here; see the list")
+
+    def available(self) -> list[AvailableModel]:
+        return [
+            AvailableModel(
+                name="tiny", title="Tiny", parameters=9, context=64, size=1000, ram=2000, licence="MIT", installed=True
+            )
+        ]
 
     async def pull(self, ref: str, name: str | None) -> AsyncIterator[PullProgress]:
         self.calls.append(("pull", ref, name or ""))
