@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import pytest
 from fakes.daemon_process import MODEL, DaemonProcess
 
 from .conftest import real_daemon
@@ -68,6 +69,7 @@ async def undisturbed_and_disturbed(daemon: DaemonProcess) -> tuple[list[str], l
     return calm, rounds, kills
 
 
+@pytest.mark.timeout(900)  # about 3 s a kill on two quiet cores: the model is loaded anew each time
 def test_fifty_kills_cost_no_answer_and_change_no_word(default_model: Path) -> None:
     with real_daemon(default_model) as daemon:
         calm, rounds, kills = asyncio.run(undisturbed_and_disturbed(daemon))
