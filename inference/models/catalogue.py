@@ -19,6 +19,15 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Meta(ge=1)]
 
 
+class Beside(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file the model needs beside its weights."""
+
+    role: Annotated[str, Meta(pattern="^[a-z]{1,20}$")]  # "tokenizer"
+    ref: str
+    sha256: Sha256 | None = None
+    size: Bytes | None = None
+
+
 class Origin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One place to get the model from. Without `sha256` the hash that the hub states is what the file must have."""
 
@@ -26,6 +35,8 @@ class Origin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sha256: Sha256 | None = None  # of the file at the source
     size: Bytes | None = None  # of the file at the source; exact where sha256 is given, about right elsewhere
     requantize: str | None = None  # the type the file is turned into after verification
+    files: tuple[Beside, ...] = ()
+    context: int | None = None  # tokens of a text an embedding model was trained for, where the file does not say it
 
 
 class CatalogueEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,7 +71,8 @@ class Catalogue:
         self._names: dict[str, CatalogueEntry] = {}
         for entry in self._entries:
             for origin in entry.sources:
-                open_source(origin.ref)
+                for ref in (origin.ref, *(part.ref for part in origin.files)):
+                    open_source(ref)
             for name in (entry.name, *entry.aliases):
                 if self._names.setdefault(name.lower(), entry) is not entry:
                     raise ValueError(f"the catalogue names {name} twice")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from mongarsd.inference.models.disk import Disk
-from mongarsd.inference.models.gguf import GgufHeader
+from mongarsd.inference.models.formats import Facts
 from mongarsd.inference.models.names import DIGEST, Kind, store_path
 
 Digest = Annotated[str, Meta(pattern=f"^{DIGEST.pattern}$")]
 MAX_MANIFEST = 1 << 16  # bytes
+
+
+class Companion(Struct, frozen=True, kw_only=True):
+    """A verified file that a model needs beside its weights, such as its tokenizer."""
+
+    digest: Digest
+    size: int  # bytes
+    source: str  # reference
 
 
 class Blob(Struct, frozen=True, kw_only=True):
@@ -32,6 +40,16 @@ class Blob(Struct, frozen=True, kw_only=True):
     layers: int
     repacks: bool
     licence: str
+    format: Literal["gguf", "onnx"] = "gguf"
+    kind: Literal["chat", "embedding"] = "chat"
+    dimensions: int = 0  # numbers in a vector of an embedding model
+    float_bytes: int = 0  # of ONNX weights as 32-bit numbers
+    files: dict[str, Companion] = {}  # by role
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of all files it needs."""
+        return (self.digest, *(file.digest for file in self.files.values()))
 
 
 class InstalledModel(Blob, frozen=True, kw_only=True):
@@ -43,12 +61,24 @@ class InstalledModel(Blob, frozen=True, kw_only=True):
     problem: str = ""
 
     @property
+    def paths(self) -> dict[str, Path]:
+        """Of the companions, by role."""
+        return {role: self.path.with_name(file.digest.replace(":", "-")) for role, file in self.files.items()}
+
+    @property
     def blob(self) -> Blob:
         return Blob(**{field: getattr(self, field) for field in Blob.__struct_fields__})
 
 
 def describe(
-    header: GgufHeader, *, digest: str, size: int, source: str, source_digest: str, derivation: str | None
+    facts: Facts,
+    *,
+    digest: str,
+    size: int,
+    source: str,
+    source_digest: str,
+    derivation: str | None,
+    files: dict[str, Companion] | None = None,
 ) -> Blob:
     return Blob(
         digest=digest,
@@ -56,14 +86,8 @@ def describe(
         source=source,
         source_digest=source_digest,
         derivation=derivation,
-        architecture=header.architecture,
-        parameters=header.parameters,
-        quantization=header.quantization,
-        context_length=header.context_length,
-        kv_bytes_per_token=header.kv_bytes_per_token,
-        layers=header.block_count,
-        repacks=header.repacks,
-        licence=header.licence,
+        files=files or {},
+        **msgspec.structs.asdict(facts),
     )
 
 
@@ -101,7 +125,13 @@ def _problem(name: str, path: Path, blob: Blob) -> str:
         size = path.stat().st_size
     except OSError:
         return f"The file of {name} is missing: pull it again."
-    return "" if size == blob.size else f"The file of {name} has {size} of {blob.size} bytes: pull it again."
+    if size != blob.size:
+        return f"The file of {name} has {size} of {blob.size} bytes: pull it again."
+    for role, file in blob.files.items():
+        beside = path.with_name(file.digest.replace(":", "-"))
+        if not beside.is_file() or beside.stat().st_size != file.size:
+            return f"The {role} of {name} is missing or cut: pull it again."
+    return ""
 
 
 def _unreadable(name: str, path: Path, reason: str) -> InstalledModel:

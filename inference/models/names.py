@@ -46,6 +46,6 @@ def store_path(root: Path, kind: Kind, key: str) -> Path:
 
 
 def name_from_file(file: str) -> str:
-    """A model name for a file that was given none: its own, in lower case, without `.gguf`."""
-    stem = re.sub(r"\.gguf$", "", file.rsplit("/", 1)[-1], flags=re.IGNORECASE).lower()
+    """A model name for a file that was given none: its own, in lower case, without its ending."""
+    stem = re.sub(r"\.(gguf|onnx)$", "", file.rsplit("/", 1)[-1], flags=re.IGNORECASE).lower()
     return valid_name(re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:64])

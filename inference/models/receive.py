@@ -6,18 +6,21 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from msgspec import structs
 
-from mongarsd.ground.errors import SourceUnavailable, VerificationFailed
+from mongarsd.ground.errors import InvalidModel, SourceUnavailable, VerificationFailed
 from mongarsd.ground.status import PullProgress
-from mongarsd.inference.models.catalogue import Origin
+from mongarsd.inference.models.beside import check_tokenizer
+from mongarsd.inference.models.catalogue import Beside, Origin
 from mongarsd.inference.models.disk import Disk, sync_folder
-from mongarsd.inference.models.gguf import GgufHeader, read_header
-from mongarsd.inference.models.manifest import Blob, describe
+from mongarsd.inference.models.formats import inspect, of_gguf
+from mongarsd.inference.models.gguf import GgufHeader
+from mongarsd.inference.models.manifest import Blob, Companion, describe
 from mongarsd.inference.models.names import Kind, store_path
 from mongarsd.inference.models.partial import Partial, Report
 from mongarsd.inference.models.sources.base import Offer, Source
@@ -37,8 +40,32 @@ class Receiver:
         self._known = known
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def receive(self, origin: Origin, source: Source, report: Report) -> Blob:
-        """Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull."""
+    async def receive(
+        self, origin: Origin, source: Source, report: Report, companions: Sequence[tuple[Beside, Source]] = ()
+    ) -> Blob:
+        """With what it needs. Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull."""
+        offer, wanted, key = await self._ask(origin, source, report)
+        files = {part.role: await self._receive_beside(part, beside, report) for part, beside in companions}
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if wanted and not files and (known := self._known(f"sha256:{wanted}", origin.requantize)):
+                return structs.replace(known, source=source.ref)
+            return await self._receive(origin, source, offer, wanted, key, report, files)
+
+    async def _receive_beside(self, part: Beside, source: Source, report: Report) -> Companion:
+        origin = Origin(ref=part.ref, sha256=part.sha256, size=part.size)
+        offer, wanted, key = await self._ask(origin, source, report)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            digest = f"sha256:{wanted}"
+            if wanted and (blob := store_path(self._root, Kind.BLOB, digest)).exists():
+                return Companion(digest=digest, size=blob.stat().st_size, source=source.ref)
+            async with self._received(origin, source, offer, wanted, key, report) as (digest, file):
+                await in_thread(check_tokenizer, file)
+                companion = Companion(digest=digest, size=file.stat().st_size, source=source.ref)
+                await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
+                return companion
+
+    async def _ask(self, origin: Origin, source: Source, report: Report) -> tuple[Offer, str | None, str]:
+        """What the source offers, the hash the file must have, and the key of the unfinished file."""
         report(PullProgress(status=f"asking for {source.ref}"))
         offer = await source.offer()
         if origin.sha256 and offer.sha256 and origin.sha256 != offer.sha256:
@@ -46,16 +73,26 @@ class Receiver:
                 f"{source.ref} is not the file the catalogue knows: its SHA-256 is {offer.sha256}, not {origin.sha256}."
             )
         wanted = origin.sha256 or offer.sha256
-        key = hashlib.sha256(f"{offer.identity}\0{wanted}".encode()).hexdigest()
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            if wanted and (known := self._known(f"sha256:{wanted}", origin.requantize)):
-                return structs.replace(known, source=source.ref)
-            return await self._receive(origin, source, offer, wanted, key, report)
+        return offer, wanted, hashlib.sha256(f"{offer.identity}\0{wanted}".encode()).hexdigest()
 
     async def _receive(
-        self, origin: Origin, source: Source, offer: Offer, wanted: str | None, key: str, report: Report
+        self,
+        origin: Origin,
+        source: Source,
+        offer: Offer,
+        wanted: str | None,
+        key: str,
+        report: Report,
+        files: dict[str, Companion],
     ) -> Blob:
+        async with self._received(origin, source, offer, wanted, key, report) as (digest, part):
+            return await self._place(origin, source.ref, digest, part, report, files)
+
+    @asynccontextmanager
+    async def _received(
+        self, origin: Origin, source: Source, offer: Offer, wanted: str | None, key: str, report: Report
+    ) -> AsyncIterator[tuple[str, Path]]:
+        """The verified file and its digest; what the body leaves of it is kept only if a second try gains by it."""
         part, scratch = store_path(self._root, Kind.PARTIAL, key), store_path(self._root, Kind.SCRATCH, key)
         await in_thread(shutil.rmtree, scratch, ignore_errors=True)
         scratch.mkdir(mode=0o700)
@@ -64,7 +101,7 @@ class Receiver:
             self._check_room(origin, offer, part)
             source_digest = await self._fetch(source, offer, wanted, Partial(part, scratch, self._disk, report))
             keep = wanted is not None  # whole and verified: what follows may be interrupted
-            return await self._place(origin, source.ref, source_digest, part, scratch, report)
+            yield source_digest, part
         except BaseException as error:
             # What is of no use to a second try is removed, and after DiskFull everything: a full disk hurts all.
             if not isinstance(error, (SourceUnavailable, asyncio.CancelledError)) or not (keep or offer.resumable):
@@ -94,23 +131,34 @@ class Receiver:
         return digest
 
     async def _place(
-        self, origin: Origin, ref: str, source_digest: str, part: Path, scratch: Path, report: Report
+        self,
+        origin: Origin,
+        ref: str,
+        source_digest: str,
+        part: Path,
+        report: Report,
+        files: dict[str, Companion],
     ) -> Blob:
         """Check the header, derive if asked to, and move the result among the blobs."""
         file, digest, derivation = part, source_digest, origin.requantize
-        header = await in_thread(read_header, part)
+        facts = await in_thread(inspect, part)
+        if facts.format == "onnx" and "tokenizer" not in files:
+            raise InvalidModel(f"{ref} comes without a tokenizer.json.")
+        if origin.context and facts.kind == "embedding":
+            facts = structs.replace(facts, context_length=origin.context)
         if derivation:
-            file = scratch / "model.gguf"
-            header = await self._requantize(part, file, derivation, self._disk, report)
+            file = part.with_suffix(".scratch") / "model.gguf"
+            facts = of_gguf(await self._requantize(part, file, derivation, self._disk, report))
             report(PullProgress(status="verifying"))
             digest = await _settle(file)
         blob = describe(
-            header,
+            facts,
             digest=digest,
             size=file.stat().st_size,
             source=ref,
             source_digest=source_digest,
             derivation=derivation,
+            files=files,
         )
         await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
         part.unlink(missing_ok=True)  # noqa: ASYNC240 (an intermediate file: one system call)

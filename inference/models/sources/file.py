@@ -1,4 +1,4 @@
-"""`file:PATH`: a GGUF file on this machine, copied into the store."""
+"""`file:PATH`: a GGUF or ONNX file on this machine, copied into the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from mongarsd.ground.errors import BadRequest, InvalidModel, NotFound, SourceUnavailable
-from mongarsd.inference.models.gguf import read_header
+from mongarsd.inference.models.formats import inspect
 from mongarsd.inference.models.sources.base import Offer, Sink
 from mongarsd.inference.models.threads import PIECE, in_thread
 
@@ -32,7 +32,8 @@ class FileSource:
         def look() -> Offer:
             file, facts = self._open()
             os.close(file)
-            read_header(self.path)  # before gigabytes are copied for nothing
+            if self.file != "tokenizer.json":
+                inspect(self.path)  # before gigabytes are copied for nothing
             return Offer(identity=f"{self.ref} {facts.st_size} {facts.st_mtime_ns}", size=facts.st_size)
 
         return await in_thread(look)

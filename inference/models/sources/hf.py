@@ -19,7 +19,7 @@ from mongarsd.ground.errors import BadRequest, SourceUnavailable, VerificationFa
 from mongarsd.inference.models.sources.base import Offer, Sink
 from mongarsd.inference.models.sources.hub import Hub
 from mongarsd.inference.models.sources.hub_client import TryAgain, request
-from mongarsd.inference.models.sources.paths import is_gguf_path
+from mongarsd.inference.models.sources.paths import is_model_path
 from mongarsd.inference.models.threads import PIECE
 
 T = TypeVar("T")
@@ -49,9 +49,10 @@ class HfSource:
     @classmethod
     def parse(cls, rest: str) -> HfSource:
         found = REF.fullmatch(rest)
-        if not found or ".." in rest or not is_gguf_path(found["file"]):
+        if not found or ".." in rest or not is_model_path(found["file"]):
             raise BadRequest(
-                f"{rest[:200]!r} is not understood: write hf:OWNER/REPO/FILE.gguf or hf:OWNER/REPO@REVISION/FILE.gguf.",
+                f"{rest[:200]!r} is not understood: write hf:OWNER/REPO/FILE or hf:OWNER/REPO@REVISION/FILE, "
+                "a .gguf or .onnx.",
                 param="ref",
             )
         return cls(found["repo"], found["revision"] or "main", found["file"])

@@ -7,11 +7,15 @@ import re
 SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._+()=,-]{0,199}")
 
 
-def is_gguf_path(path: str) -> bool:
-    """Relative, `/` between plain segments, ending in `.gguf`: safe in a URL, and no way out of anything."""
+#: Models, and what lies beside them.
+ENDINGS = (".gguf", ".onnx", "/tokenizer.json")
+
+
+def is_model_path(path: str) -> bool:
+    """Relative, `/` between plain segments, of a model or tokenizer: safe in a URL, and no way out of anything."""
     segments = path.split("/")
     return (
         len(path) <= 500
-        and path.lower().endswith(".gguf")
+        and ("/" + path.lower()).endswith(ENDINGS)
         and all(SEGMENT.fullmatch(segment) and not segment.endswith((" ", "..")) for segment in segments)
     )

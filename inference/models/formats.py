@@ -1,0 +1,75 @@
+"""The two formats of model files, told apart by their first bytes, and what the store keeps of their headers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.models.gguf import GgufHeader, read_header
+from mongarsd.inference.models.onnx import OnnxHeader, read_onnx
+
+#: protobuf: field 1 (ir_version), a varint. Every exporter writes it first.
+ONNX_START = b"\x08"
+#: Tokens an ONNX embedding model is given of a text when nobody says more: sentence-transformers' usual length.
+ONNX_CONTEXT = 256
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """Fields of `manifest.Blob` under the same names."""
+
+    architecture: str
+    parameters: int
+    quantization: str
+    context_length: int
+    kv_bytes_per_token: int
+    layers: int
+    repacks: bool
+    licence: str
+    format: Literal["gguf", "onnx"] = "gguf"
+    kind: Literal["chat", "embedding"] = "chat"
+    dimensions: int = 0
+    float_bytes: int = 0
+
+
+def inspect(path: Path) -> Facts:
+    """Read and check the header. Raises InvalidModel."""
+    try:
+        with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            start = file.read(1)
+    except OSError as error:
+        raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
+    return of_onnx(read_onnx(path)) if start == ONNX_START else of_gguf(read_header(path))
+
+
+def of_gguf(header: GgufHeader) -> Facts:
+    return Facts(
+        architecture=header.architecture,
+        parameters=header.parameters,
+        quantization=header.quantization,
+        context_length=header.context_length,
+        kv_bytes_per_token=header.kv_bytes_per_token,
+        layers=header.block_count,
+        repacks=header.repacks,
+        licence=header.licence,
+    )
+
+
+def of_onnx(header: OnnxHeader) -> Facts:
+    return Facts(
+        architecture="onnx",
+        parameters=header.parameters,
+        quantization=header.quantization,
+        context_length=ONNX_CONTEXT,
+        kv_bytes_per_token=0,
+        layers=0,
+        repacks=False,
+        licence="",
+        format="onnx",
+        kind="embedding",
+        dimensions=header.dimensions,
+        float_bytes=header.float_bytes,
+    )

@@ -1,0 +1,241 @@
+"""What an ONNX file says of its model, read without onnxruntime: a walk over the protobuf's own lengths.
+
+No weights are read. What is not a whole, self-contained embedding model is refused here, before native code sees it.
+Field numbers: onnx/onnx.proto3.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+from msgspec import Struct
+
+from mongarsd.ground.errors import InvalidModel
+
+MAX_SIZE = 2 << 30  # bytes; protobuf's own limit for one message
+MAX_ITEMS = 200_000  # fields of all messages that are looked into; a model of 24 layers has 40,000
+MAX_DEPTH = 8  # graphs inside nodes
+MAX_WIDTH = 1 << 16  # numbers in a vector
+
+REQUIRED = frozenset({"input_ids", "attention_mask"})
+KNOWN = REQUIRED | {"token_type_ids", "position_ids"}
+INT64 = 7
+#: TensorProto.DataType -> the name in lists
+TYPES = {1: "F32", 2: "INT8", 3: "INT8", 10: "F16", 16: "BF16", 21: "INT4", 22: "INT4"}
+#: Outputs in order of preference: vectors of whole texts, then those of tokens, which are averaged.
+POOLED = ("sentence_embedding",)
+TOKENS = ("last_hidden_state", "token_embeddings")
+
+Field = tuple[int, int, int]  # number, and where its content is: value (varint) or start, end
+
+
+class OnnxHeader(Struct, frozen=True, kw_only=True):
+    inputs: tuple[str, ...]
+    output: str
+    dimensions: int  # numbers in a vector
+    parameters: int
+    quantization: str  # the type of most weights: "INT8", "F32", …
+    float_bytes: int  # of the weights as 32-bit numbers: what onnxruntime holds of most small exports
+
+
+def read_onnx(path: Path) -> OnnxHeader:
+    """Raises InvalidModel with the reason."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not 16 <= size <= MAX_SIZE:
+                raise InvalidModel(f"{path.name} has {size} bytes: no ONNX model has.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Walk(data).header()
+    except OSError as error:
+        raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+class _Walk:
+    """One pass over a file. `weights` counts the elements by type."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._items = 0
+        self._weights: Counter[int] = Counter()
+
+    def header(self) -> OnnxHeader:
+        graph, version = self._model()
+        inputs, outputs = self._signature(graph)
+        self._graph(graph, 0)
+        if not 3 <= version <= 1000:
+            raise InvalidModel(f"The file is not an ONNX model: its format version is {version}.")
+        output = next((name for name in (*POOLED, *TOKENS) if name in outputs), None)
+        if output is None:
+            raise InvalidModel(
+                f"The ONNX model gives {_names(outputs)}; an embedding model gives one of {_names([*POOLED, *TOKENS])}."
+            )
+        width = outputs[output][-1] if outputs[output] else 0
+        if not 0 < width <= MAX_WIDTH:
+            raise InvalidModel(f"The output {output} of the ONNX model does not say how long its vectors are.")
+        parameters = self._weights.total()
+        common = self._weights.most_common(1)[0][0] if parameters else 1
+        return OnnxHeader(
+            inputs=tuple(inputs),
+            output=output,
+            dimensions=width,
+            parameters=parameters,
+            quantization=TYPES.get(common, f"type {common}"),
+            float_bytes=parameters * 4,
+        )
+
+    def _model(self) -> tuple[Field, int]:
+        version, graph = 0, None
+        for field in self._fields(0, len(self._data)):
+            if field[0] == 1:
+                version = field[1]
+            elif field[0] == 7:
+                graph = field
+        if graph is None:
+            raise InvalidModel("The file is not an ONNX model, or not all of it is there: it has no graph.")
+        return graph, version
+
+    def _signature(self, graph: Field) -> tuple[list[str], dict[str, list[int]]]:
+        """Names of the inputs, and outputs with their shapes (0 = any). Raises InvalidModel unless they embed texts."""
+        inputs, outputs, weights = dict[str, tuple[int, list[int]]](), dict[str, list[int]](), set[str]()
+        for number, start, end in self._fields(*graph[1:]):
+            if number == 5:  # old exports list their weights among the inputs too
+                weights.add(self._tensor_name(start, end))
+            elif number in (11, 12):
+                name, kind, shape = self._value(start, end)
+                if number == 11:
+                    inputs[name] = (kind, shape)
+                else:
+                    outputs[name] = shape
+        names = [name for name in inputs if name not in weights]
+        if missing := REQUIRED.difference(names):
+            raise InvalidModel(f"The ONNX model lacks the input {_names(missing)}: it has {_names(names)}.")
+        if more := [name for name in names if name not in KNOWN]:
+            raise InvalidModel(f"The ONNX model wants {_names(more)}: only models that embed texts are supported.")
+        if wrong := [name for name in names if inputs[name][0] != INT64 or len(inputs[name][1]) != 2]:
+            raise InvalidModel(f"The input {_names(wrong)} of the ONNX model is no table of 64-bit integers.")
+        return names, outputs
+
+    def _graph(self, graph: Field, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise InvalidModel(f"The ONNX model nests more than {MAX_DEPTH} graphs.")
+        for number, start, end in self._fields(*graph[1:]):
+            if number == 1:
+                self._node(start, end, depth)
+            elif number == 5:
+                self._tensor(start, end)
+            elif number == 15:  # sparse: values, indices
+                for inner in self._fields(start, end):
+                    if inner[0] in (1, 2):
+                        self._tensor(*inner[1:])
+
+    def _node(self, start: int, end: int, depth: int) -> None:
+        for field in self._fields(start, end):
+            if field[0] != 5:  # attributes hold tensors and graphs
+                continue
+            for inner in self._fields(*field[1:]):
+                if inner[0] in (5, 10):
+                    self._tensor(*inner[1:])
+                elif inner[0] in (6, 11):
+                    self._graph(inner, depth + 1)
+
+    def _tensor(self, start: int, end: int) -> None:
+        dims: list[int] = []
+        kind = 0
+        for number, first, last in self._fields(start, end):
+            if number == 1 and last == -1:
+                dims.append(first)
+            elif number == 1:
+                dims += self._packed(first, last)
+            elif number == 2:
+                kind = first
+            elif number == 13 or (number == 14 and first == 1):
+                raise InvalidModel(
+                    "The ONNX model keeps weights in other files, which is not supported."
+                )
+        size = prod(dims)
+        if size > 16 * MAX_SIZE:
+            raise InvalidModel("A tensor of the ONNX model claims an impossible size.")
+        self._weights[kind] += size
+
+    def _tensor_name(self, start: int, end: int) -> str:
+        return next((self._text(*field[1:]) for field in self._fields(start, end) if field[0] == 8), "")
+
+    def _value(self, start: int, end: int) -> tuple[str, int, list[int]]:
+        """Name, element type, shape of a ValueInfoProto."""
+        name, kind, shape = "", 0, list[int]()
+        for field in self._fields(start, end):
+            if field[0] == 1:
+                name = self._text(*field[1:])
+            elif field[0] == 2:  # TypeProto
+                for tensor in (inner for inner in self._fields(*field[1:]) if inner[0] == 1):
+                    for part in self._fields(*tensor[1:]):
+                        if part[0] == 1:
+                            kind = part[1]
+                        elif part[0] == 2:
+                            dims = [dim for dim in self._fields(*part[1:]) if dim[0] == 1]
+                            shape = [self._dimension(*dim[1:]) for dim in dims]
+        return name, kind, shape
+
+    def _dimension(self, start: int, end: int) -> int:
+        return next((field[1] for field in self._fields(start, end) if field[0] == 1), 0)
+
+    def _text(self, start: int, end: int) -> str:
+        if end < start:
+            raise _damaged()
+        return "".join(c for c in self._data[start : min(end, start + 200)].decode(errors="replace") if c.isprintable())
+
+    def _packed(self, start: int, end: int) -> Iterator[int]:
+        while start < end:
+            value, start = self._varint(start, end)
+            yield value
+
+    def _fields(self, start: int, end: int) -> Iterator[Field]:
+        """Raises InvalidModel when a field reaches beyond the message it is in: the file is cut or no protobuf."""
+        if end < start:
+            raise _damaged()
+        while start < end:
+            self._items += 1
+            if self._items > MAX_ITEMS:
+                raise InvalidModel(f"The ONNX model has more than {MAX_ITEMS} parts.")
+            key, start = self._varint(start, end)
+            number, wire = key >> 3, key & 7
+            if wire == 0:
+                value, start = self._varint(start, end)
+                yield number, value, -1
+                continue
+            if wire not in (1, 2, 5) or number == 0:
+                raise _damaged()
+            if wire == 2:
+                size, start = self._varint(start, end)
+            else:
+                size = 8 if wire == 1 else 4
+            if size > end - start:
+                raise _damaged()
+            yield number, start, start + size
+            start += size
+
+    def _varint(self, start: int, end: int) -> tuple[int, int]:
+        value = 0
+        for index in range(10):
+            if start + index >= end:
+                break
+            byte = self._data[start + index]
+            value |= (byte & 127) << 7 * index
+            if byte < 128:
+                return value, start + index + 1
+        raise _damaged()
+
+
+def _damaged() -> InvalidModel:
+    return InvalidModel("The file is not an ONNX model, or not all of it is there: get it again.")
+
+
+def _names(names: object) -> str:
+    assert isinstance(names, (list, dict, set, frozenset))
+    return ", ".join(sorted(map(str, names))[:8])[:300] or "nothing"
