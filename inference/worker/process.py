@@ -26,6 +26,12 @@ def adopt() -> None:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
+def give_back() -> None:
+    """What was freed goes back to the system: by itself, glibc keeps most of it for the next need."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def settle() -> None:
     """Call once the model is loaded: nothing allocated so far is garbage, so the collector need not look at it."""
     gc.collect()

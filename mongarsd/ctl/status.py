@@ -99,6 +99,8 @@ def _model(model: ModelStatus, columns: int) -> Iterator[str]:
     state = model.state.replace("_", " ")
     line = f"  {clean(model.name)}: {paint(state, _STATES.get(model.state, '0'))}, {size(model.size)}"
     yield line + (f", {clean(model.quantization)}" if model.quantization else "")
+    if model.reduced:
+        yield from wrap(paint(clean(model.reduced), YELLOW), "    ", columns)
     if model.error:
         yield from wrap(clean(model.error), "    ", columns)
     if model.state not in ("ready", "restarting"):
@@ -111,6 +113,9 @@ def _model(model: ModelStatus, columns: int) -> Iterator[str]:
         ("Memory", f"{size(model.memory)}, {model.cached_tokens} tokens cached"),
         ("Worker", f"process {model.pid}, {_times(model.restarts)}, {_rest(model)}{leaves}"),
     ]
+    if model.threads:
+        why = f": {clean(model.threads_why)}" if model.threads_why else ""
+        rows.insert(3, ("Threads", f"{model.threads}{why}"))
     yield from pairs(rows, "    ", columns)
 
 

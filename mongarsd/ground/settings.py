@@ -28,6 +28,7 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     default: str = "smollm2-135m-instruct"
+    embedding: str = "all-minilm-l6-v2"
     preload: bool = True
     keep_alive: Annotated[float, Meta(ge=-1.0, le=31_536_000.0)] = -1.0  # seconds idle before unload; -1 = never
     offline: bool = False
@@ -38,13 +39,21 @@ class InferenceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     context: Annotated[int, Meta(ge=256, le=1_048_576)] | Auto = "auto"  # tokens a slot
     decode_threads: Annotated[int, Meta(ge=1, le=256)] | Auto = "auto"
     prefill_threads: Annotated[int, Meta(ge=1, le=256)] | Auto = "auto"
+    live_threads: bool = True  # fewer while other programs keep cores busy
     workers: Annotated[int, Meta(ge=1, le=16)] | Auto = "auto"
     memory_budget: Bytes | Auto = "auto"
     gpu_layers: Annotated[int, Meta(ge=0, le=1000)] | Auto = "auto"
     queue: Annotated[int, Meta(ge=0, le=10_000)] = 64
     max_gap: Annotated[float, Meta(ge=0.02, le=10.0)] = 0.35  # seconds a running stream may pause for a prefill chunk
+    speculation: bool = True
     max_tokens: Annotated[int, Meta(ge=1, le=1_048_576)] = 8192
     hang_timeout: Annotated[float, Meta(ge=1.0, le=3600.0)] = 20.0
+
+
+class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    ram: Bytes | Auto = "auto"  # of each loaded model; 0 = off
+    disk: Bytes | Auto = "auto"  # of all models together; 0 = off
+    disk_writes_per_day: Bytes = 4 * 1024**3
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,5 +70,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     models: ModelSettings = ModelSettings()
     inference: InferenceSettings = InferenceSettings()
+    cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
     control: ControlSettings = ControlSettings()

@@ -24,6 +24,8 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     architecture: str = ""
     parameters: int = 0
     quantization: str = ""
+    kind: Literal["chat", "embedding"] = "chat"
+    dimensions: int = 0  # numbers in a vector of an embedding model
     context_length: int = 0  # tokens the model was trained for
     licence: str = ""
     source: str = ""
@@ -39,6 +41,9 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     prefill_rate: float = 0.0  # tokens a second, recent
     decode_rate: float = 0.0  # tokens a second over all streams, recent
     cached_tokens: int = 0  # held in KV cells
+    threads: int = 0  # that write; 0 = not known yet
+    threads_why: str = ""  # when they are fewer than planned
+    reduced: str = ""  # why it has fewer slots or a shorter context than planned
     restarts: int = 0
     idle_for: float = 0.0  # seconds
     expires_in: float | None = None  # seconds until unload; None = never
@@ -79,6 +84,27 @@ class AvailableModel(Struct, frozen=True, kw_only=True):
     licence: str
     installed: bool
     notes: str = ""
+
+
+class CacheTier(Struct, frozen=True, kw_only=True):
+    """Hits, tokens and evictions are counted since the daemon started."""
+
+    name: Literal["kv", "ram", "disk"]
+    bytes: int = 0
+    budget: int = 0  # bytes; of each model in RAM; 0 = off, or not bounded by itself ("kv")
+    hits: int = 0  # answers that began with stored tokens
+    tokens: int = 0  # that were not computed again
+    evictions: int = 0  # blocks of 64 tokens
+
+
+class CacheStatus(Struct, frozen=True, kw_only=True):
+    """The prefix cache: KV cells, RAM, disk."""
+
+    directory: str
+    tiers: tuple[CacheTier, ...]
+    misses: int = 0  # answers that found nothing stored
+    written_today: int = 0  # bytes
+    writes_per_day: int = 0  # bytes
 
 
 class PullProgress(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -43,7 +43,7 @@ def test_its_sampler_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = crowded()
     made = []
     whole = bench.backend.sampler
-    monkeypatch.setattr(bench.backend, "sampler", lambda job, prompt: (made.append(job.id), whole(job, prompt))[1])
+    monkeypatch.setattr(bench.backend, "sampler", lambda job, *more: (made.append(job.id), whole(job, *more))[1])
     bench.run(job("now", "hi"))
     assert made == ["now"]
 

@@ -13,6 +13,8 @@ from mongarsd.ground.metrics import Metrics
 from mongarsd.inference.pool.plan import PoolSettings
 from mongarsd.inference.pool.pool import Pool
 
+OOM = ("oom_kills", "lessen")
+
 
 @pytest.fixture
 async def make_pool() -> AsyncIterator[MakePool]:
@@ -20,7 +22,7 @@ async def make_pool() -> AsyncIterator[MakePool]:
     pools: list[Pool] = []
 
     async def make(*, settings: dict[str, Any] | None = None, **options: Any) -> Pool:
-        arguments = {key: options.pop(key) for key in ("clock", "command", "metrics", "plan") if key in options}
+        arguments = {key: options.pop(key) for key in ("clock", "command", "metrics", "plan", *OOM) if key in options}
         defaults = {
             "clock": SystemClock(),
             "command": worker_command(**options),
