@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from mongarsd.ground.job import Job, TokenLogprob
+from mongarsd.inference.grammar.constraint import Constraint
+from mongarsd.inference.text.tools.base import Parser
 from mongarsd.inference.worker.protocol import ModelInfo
+
+#: Tokens of a block of the prefix cache: a tile of `portions`, so a stored block is what computing it again would give.
+BLOCK = 64
 
 
 class Row(NamedTuple):
-    """Consecutive tokens of one sequence in one step. `wants_logits`: the last token's output will be sampled."""
+    """Consecutive tokens of one sequence in one step. Its last `outputs` tokens' outputs may be sampled."""
 
     sequence: int  # KV sequence id, 0 … slots-1
     start: int  # position of the first token
     tokens: Sequence[int]
-    wants_logits: bool
+    outputs: int  # 0 for a part of a prompt, 1 where the next token is wanted, more for a draft
+
+
+class Form(NamedTuple):
+    """What an answer must look like, and how its tool calls are read."""
+
+    constraint: Constraint | None = None
+    parser: Callable[[], Parser] | None = None
+    marks: Mapping[int, bytes] = MappingProxyType({})  # control tokens that count as text: they belong to tool calls
 
 
 class Prompt(NamedTuple):
     tokens: list[int]
     thinking: bool = False  # the prompt ends inside <think>: what comes first is reasoning
+    form: Form = Form()
 
 
 class Sampled(NamedTuple):
@@ -29,14 +44,14 @@ class Sampled(NamedTuple):
 
 
 class Sampler(Protocol):
-    """A job's sampler chain with its own state (penalties, RNG, later a grammar)."""
+    """A job's sampler chain with its own state (penalties, RNG, a grammar)."""
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Feed tokens that were not sampled here: a prompt's tail, or `produced` of a resumed job."""
         ...
 
-    def sample(self, row: int) -> Sampled:
-        """Choose and accept the next token from row number `row` of the last decode (it had `wants_logits`)."""
+    def sample(self, row: int, output: int = 0) -> Sampled:
+        """Choose and accept the next token from output number `output` of row number `row` of the last decode."""
         ...
 
     def close(self) -> None:
@@ -52,6 +67,8 @@ class Backend(Protocol):
     """Called from the engine's one thread only, but for `prompt`, which another may call while a step runs."""
 
     info: ModelInfo
+    #: Identifies the form of `export`'s blocks; "" = this model's sequences cannot be cut into blocks.
+    layout: str
 
     def prompt(self, job: Job) -> Prompt:
         """The job's prompt as tokens: template applied, special tokens placed. Raises BadRequest."""
@@ -65,7 +82,7 @@ class Backend(Protocol):
         """End of generation?"""
         ...
 
-    def sampler(self, job: Job, prompt: Sequence[int]) -> Sampler:
+    def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> Sampler:
         """A chain for the job. It has accepted the prompt's tail and `job.produced`. Raises BadRequest."""
         ...
 
@@ -79,6 +96,14 @@ class Backend(Protocol):
 
     def copy(self, source: int, target: int) -> None:
         """Make `target` (cleared before) hold the same cells as the whole of `source`."""
+        ...
+
+    def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
+        """The cells of blocks (BLOCK tokens each) number `begin` to `end` (exclusive); fewer or none if it cannot."""
+        ...
+
+    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
+        """Replace the sequence by these blocks, from position 0 on; False = it is empty now."""
         ...
 
     def set_threads(self, decode: int, prefill: int) -> None: ...

@@ -22,6 +22,7 @@ class Placement(NamedTuple):
     slot: int
     cached: int  # tokens of the prompt that are there already
     source: int | None = None  # copy this slot first, then cut to `cached`
+    restored: bool = False  # fill the slot with the `cached` tokens of a tier behind the cells
 
 
 @dataclass
@@ -48,12 +49,29 @@ class Cells:
         """Tokens of the prompt that `take` would find. The last one is always computed: it gives the first logits."""
         return min(self._tree.match(prompt)[0], len(prompt) - 1)
 
-    def take(self, prompt: Sequence[int], *, reuse: bool = True) -> Placement | None:
-        """Occupy the slot where the prompt needs the least computing; None if all are busy."""
+    def path(self, slot: int) -> list[int]:
+        """The tokens a slot holds."""
+        return self._tree.path(slot)
+
+    def forget(self) -> list[int]:
+        """The idle slots: they hold nothing any more."""
+        idle = [i for i, slot in enumerate(self._slots) if not slot.busy]
+        for i in idle:
+            self._tree.remove(i)
+        return idle
+
+    def take(self, prompt: Sequence[int], *, reuse: bool = True, stored: int = 0) -> Placement | None:
+        """Occupy the slot where the prompt needs the least computing; None if all are busy.
+
+        `stored`: tokens of the prompt that could be restored; taken if they are at least MIN_TAIL more than the cells'.
+        """
         idle = [i for i, slot in enumerate(self._slots) if not slot.busy]
         if not idle:
             return None
-        placement = self._place(prompt, idle) if reuse else Placement(self._victim(idle), 0)
+        if reuse and stored >= self.cached(prompt) + MIN_TAIL:
+            placement = Placement(self._victim(idle), stored, restored=True)
+        else:
+            placement = self._place(prompt, idle) if reuse else Placement(self._victim(idle), 0)
         self._slots[placement.slot].busy = True
         self._tree.set(placement.slot, prompt[: placement.cached])
         return placement

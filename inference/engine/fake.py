@@ -12,33 +12,49 @@ from urllib.parse import parse_qs
 
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job, TokenLogprob
-from mongarsd.inference.engine.base import Prompt, Row, Sampled
+from mongarsd.inference.engine.base import BLOCK, Prompt, Row, Sampled
+from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.worker.protocol import Load, ModelInfo
 
 VOCABULARY = 257  # the bytes, and one end token
 END = 256
 LETTERS = b"etaoin shrdlu"
+QUOTING = ord("|")  # a prompt with this in it is mostly quoted, as a model does that repeats or edits a text
 
 
 def next_token(tokens: Sequence[int], seed: int = 0) -> int:
     """A letter that depends on every token before it; a full stop now and then, and the end after "!"."""
     if tokens and tokens[-1] == ord("!"):
         return END
+    if QUOTING in tokens and (quoted := _quoted(tokens)) is not None:
+        return quoted
     digest = zlib.crc32(b"".join(t.to_bytes(2, "little") for t in tokens), seed)
     if digest % 97 == 0:
         return ord("!")
     return LETTERS[digest % len(LETTERS)]
 
 
+def _quoted(tokens: Sequence[int]) -> int | None:
+    """What followed the last two tokens where they stood before; now and then something else."""
+    data = bytes(min(t, 255) for t in tokens)
+    at = data.find(data[-2:], 0, len(data) - 1)
+    return data[at + 2] if at >= 0 and zlib.crc32(data) % 8 else None
+
+
 class FakeSampler:
-    def __init__(self, backend: FakeBackend, job: Job) -> None:
+    def __init__(self, backend: FakeBackend, job: Job, prompt: int) -> None:
         self._backend, self._job = backend, job
+        self._length = prompt + len(job.produced)  # of all tokens accepted
 
     def accept(self, tokens: Sequence[int]) -> None:
         pass
 
-    def sample(self, row: int) -> Sampled:
-        token = next_token(self._backend.outputs[row], 0 if self._job.sampling.greedy else self._job.sampling.seed)
+    def sample(self, row: int, output: int = 0) -> Sampled:
+        before = self._backend.outputs[row][output]
+        if len(before) != self._length:
+            raise RuntimeError(f"asked for a token after {len(before)} tokens, but {self._length} were accepted")
+        self._length += 1
+        token = next_token(before, 0 if self._job.sampling.greedy else self._job.sampling.seed)
         if self._job.sampling.ignore_eos and token == END:
             token = ord(".")
         if self._job.logprobs is None:
@@ -54,12 +70,14 @@ class FakeSampler:
 class FakeBackend:
     """`load.path` may carry figures as a query: `row=` and `step=` are seconds, slept in `decode`."""
 
+    layout = "fake"
+
     def __init__(self, load: Load) -> None:
         query = parse_qs(load.path.partition("?")[2])
         self._per_row = float(query.get("row", ["0"])[0])
         self._per_step = float(query.get("step", ["0"])[0])
         self._cells: list[list[int]] = [[] for _ in range(load.slots)]
-        self.outputs: dict[int, list[int]] = {}  # row number of the last step -> all tokens up to it
+        self.outputs: dict[int, list[list[int]]] = {}  # row number of the last step -> all tokens up to each output
         self.info = ModelInfo(
             architecture="fake",
             parameters=VOCABULARY,
@@ -88,10 +106,10 @@ class FakeBackend:
     def is_end(self, token: int) -> bool:
         return token == END
 
-    def sampler(self, job: Job, prompt: Sequence[int]) -> FakeSampler:  # noqa: ARG002 (it knows its cells)
+    def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> FakeSampler:  # noqa: ARG002 (it knows its cells)
         if any(token >= VOCABULARY for token, _ in job.sampling.logit_bias):
             raise BadRequest("a token is outside the vocabulary", param="logit_bias")
-        return FakeSampler(self, job)
+        return FakeSampler(self, job, len(prompt))
 
     def decode(self, rows: Sequence[Row]) -> None:
         self.outputs = {}
@@ -100,8 +118,7 @@ class FakeBackend:
             if not row.tokens or row.start != len(cells) or row.start + len(row.tokens) > self.info.context:
                 raise RuntimeError(f"row {row} does not continue {len(cells)} cells")
             cells.extend(row.tokens)
-            if row.wants_logits:
-                self.outputs[index] = list(cells)
+            self.outputs[index] = [cells[: len(cells) - i] for i in reversed(range(row.outputs))]
         time.sleep(self._per_step + self._per_row * sum(len(row.tokens) for row in rows))
 
     def trim(self, sequence: int, length: int) -> bool:
@@ -114,6 +131,17 @@ class FakeBackend:
         if self._cells[target]:
             raise RuntimeError(f"sequence {target} was not cleared")
         self._cells[target] = list(self._cells[source])
+
+    def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
+        cells = self._cells[sequence]
+        if end * BLOCK > len(cells):
+            raise RuntimeError(f"sequence {sequence} has {len(cells)} cells, not {end * BLOCK}")
+        return [b"".join(t.to_bytes(2, "little") for t in cells[n * BLOCK :][:BLOCK]) for n in range(begin, end)]
+
+    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
+        whole = b"".join(blocks)
+        self._cells[sequence] = [int.from_bytes(whole[i : i + 2], "little") for i in range(0, len(whole), 2)]
+        return True
 
     def set_threads(self, decode: int, prefill: int) -> None:
         pass

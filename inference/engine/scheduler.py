@@ -17,6 +17,7 @@ from mongarsd.inference.engine.portions import portions
 from mongarsd.inference.engine.queue import FairQueue
 from mongarsd.inference.engine.radix import common
 from mongarsd.inference.engine.sequence import Sequence
+from mongarsd.inference.engine.speculation import Speculation
 
 #: Expected answer length before any was seen, tokens.
 EXPECTED_COMPLETION = 200.0
@@ -25,6 +26,7 @@ EXPECTED_COMPLETION = 200.0
 class Admission(NamedTuple):
     sequence: Sequence
     placement: Placement
+    replaced: list[int]  # tokens that the slot held before
 
 
 class Batch(NamedTuple):
@@ -40,6 +42,7 @@ class Step(NamedTuple):
     batches: list[Batch]
     decoding: int  # rows of sequences that are past their prompt
     prefill: int  # prompt tokens
+    draft: int = 0  # tokens by which each decoding row is longer than one
 
     @property
     def widest(self) -> Row | None:
@@ -49,11 +52,21 @@ class Step(NamedTuple):
 
 
 class Scheduler:
-    def __init__(self, *, slots: int, context: int, queue: int, max_gap: float, batch: int) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int,
+        context: int,
+        queue: int,
+        max_gap: float,
+        batch: int,
+        speculation: Speculation | None = None,
+    ) -> None:
         self._slots = slots
         self._context = context
         self._limit = queue
         self._turn = 0  # batches computed so far
+        self.speculation = speculation
         self.cells = Cells(slots)
         self.pacer = Pacer(max_gap=max_gap, batch=batch)
         self.waiting = FairQueue()
@@ -96,6 +109,8 @@ class Scheduler:
 
     def finish(self, sequence: Sequence, now: float) -> None:
         """Free its slot or its place in the queue; what it computed stays as a cached prefix."""
+        if self.speculation:
+            self.speculation.forget(sequence)
         if not sequence.running:
             self.waiting.remove(sequence)
             return
@@ -115,18 +130,21 @@ class Scheduler:
         for sequence in self.waiting.order(self.running.values()):
             if not self.cells.free and sequence.job.priority is not Priority.INTERACTIVE:
                 break
-            if self._better_soon(sequence):
+            if sequence.fetching or self._better_soon(sequence):
                 continue
             if not self.cells.free and not self._make_way(now):
                 break
-            placement = self.cells.take(sequence.tokens, reuse=sequence.job.cache_prompt)
+            held = [self.cells.path(slot) for slot in range(self._slots)]
+            placement = self.cells.take(sequence.tokens, reuse=sequence.job.cache_prompt, stored=sequence.stored)
             assert placement, "a free slot was counted"
             sequence.slot, sequence.computed = placement.slot, placement.cached
             if not sequence.yielded:
                 sequence.admitted, sequence.cached = now, placement.cached
             self.waiting.admitted(sequence)
             self.running[sequence.id] = sequence
-            admitted.append(Admission(sequence, placement))
+            admitted.append(Admission(sequence, placement, held[placement.slot]))
+            if placement.restored:
+                break  # restoring may fail: nobody else builds on it in this step
         return admitted
 
     def _make_way(self, now: float) -> bool:
@@ -141,6 +159,17 @@ class Scheduler:
         self.waiting.push(youngest)
         return True
 
+    def next(self) -> list[Sequence]:
+        """Who may be admitted soon, in order: as many as slots are free, or one."""
+        if not len(self.waiting):
+            return []
+        return self.waiting.order(self.running.values())[: max(1, self.cells.free)]
+
+    @property
+    def streaming(self) -> bool:
+        """Does anybody wait for the next token?"""
+        return any(s.decoding for s in self.running.values())
+
     def uncached(self, sequence: Sequence) -> None:
         """The backend could not keep the prefix: all of it is to be computed."""
         sequence.computed = 0
@@ -152,8 +181,13 @@ class Scheduler:
         decoding = [s for s in self.running.values() if s.decoding]
         filling = [s for s in self.running.values() if not s.decoding]
         batches = []
+        drafts = self.speculation.drafts(decoding) if self.speculation and not filling else [[] for _ in decoding]
         if decoding:
-            batches.append(Batch([Row(s.slot, s.computed, s.tokens[s.computed :], True) for s in decoding], decoding))
+            rows = [
+                Row(s.slot, s.computed, [*s.tokens[s.computed :], *draft], 1 + len(draft))
+                for s, draft in zip(decoding, drafts, strict=True)
+            ]
+            batches.append(Batch(rows, decoding))
         prefill = 0
         begins = {s.id: s.computed for s in filling}
         position = filling[0].computed if filling else 0
@@ -161,29 +195,35 @@ class Scheduler:
             begin = begins[sequence.id]
             end = begins[sequence.id] = begin + count
             tokens = sequence.tokens[begin:end]
-            batches.append(Batch([Row(sequence.slot, begin, tokens, end == len(sequence.tokens))], [sequence]))
+            last = int(end == len(sequence.tokens))
+            batches.append(Batch([Row(sequence.slot, begin, tokens, last)], [sequence]))
             prefill += count
-        return Step(batches, len(decoding), prefill)
+        return Step(batches, len(decoding), prefill, max(map(len, drafts), default=0))
 
     def computed(self, batch: Batch) -> None:
-        """The batch is in the cache."""
+        """The batch is in the cache. A draft's tokens are not counted before they prove right."""
         self._turn += 1
         for row, sequence in zip(batch.rows, batch.owners, strict=True):
-            sequence.computed += len(row.tokens)
+            drafted = max(row.outputs - 1, 0)
+            sequence.drafted += drafted
+            sequence.computed += len(row.tokens) - drafted
             sequence.turn = self._turn
-            if row.wants_logits and not sequence.decoding:
+            if row.outputs and not sequence.decoding:
                 self.cells.publish(sequence.slot, sequence.tokens[: sequence.computed])
                 sequence.yielded = False
 
-    def commit(self, step: Step, seconds: float) -> None:
-        """All batches of the step were computed."""
+    def commit(self, step: Step, seconds: float, decoded: int) -> None:
+        """All batches of the step were computed; `decoded` tokens came from its decoding rows."""
         widest, position = (len(step.widest.tokens), step.widest.start) if step.widest else (0, 0)
-        self.pacer.observe(
-            decoding=step.decoding, prefill=step.prefill, seconds=seconds, widest=widest, position=position
-        )
+        if not step.draft:  # else it is no measure of a plain step
+            self.pacer.observe(
+                decoding=step.decoding, prefill=step.prefill, seconds=seconds, widest=widest, position=position
+            )
         if step.decoding:
-            self._busy_step.add(seconds)
+            self._busy_step.add(seconds * step.decoding / max(decoded, 1))  # for one token of each stream
             self._per_step.add(step.decoding)
+            if self.speculation and not step.prefill:
+                self.speculation.observe(step.decoding, step.draft, seconds)
 
     # -- figures
 
@@ -219,7 +259,7 @@ class Scheduler:
         """Somebody is computing the same prompt right now: wait, and copy."""
         if not sequence.job.cache_prompt:
             return False
-        known = self.cells.cached(sequence.tokens) + MIN_COPY
+        known = max(self.cells.cached(sequence.tokens), sequence.stored) + MIN_COPY
         return any(
             common(sequence.tokens, other.tokens[: other.prompt]) >= known
             for other in self.running.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mongarsd.ground.job import Job
+from mongarsd.inference.engine.base import Form
 
 
 @dataclass(eq=False)
@@ -20,12 +21,17 @@ class Sequence:
     limit: int  # how many `tokens` there may ever be
     arrived: float
     thinking: bool = False  # the prompt ends inside <think>
+    form: Form = Form()
     slot: int = -1  # -1 = waiting
     computed: int = 0
     cached: int = 0
+    stored: int = 0  # tokens of its beginning that a tier behind the KV cells has at hand
+    fetching: bool = False  # they are being read: it is not its turn yet
     admitted: float = 0.0
     turn: int = 0  # when its prompt was last given a row, in rows
     first_token: float | None = None  # when it was sampled
+    drafted: int = 0  # tokens, and how many of them were right
+    accepted: int = 0
     yielded: bool = False  # it gave its slot to somebody else; what it has said is in `tokens` and computed again
 
     @property

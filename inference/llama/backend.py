@@ -6,7 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from mongarsd.ground.job import Job
-from mongarsd.inference.engine.base import Prompt, Row
+from mongarsd.inference.engine.base import BLOCK, Prompt, Row
+from mongarsd.inference.grammar.constraint import Constraint
+from mongarsd.inference.llama import state
 from mongarsd.inference.llama.context import Context
 from mongarsd.inference.llama.library import build_id
 from mongarsd.inference.llama.logprobs import Logprobs
@@ -38,6 +40,7 @@ class LlamaBackend:
             self._model.close()
             raise
         self._logprobs = Logprobs(self._vocabulary)
+        cuts = self._warm_up()
         self.info = ModelInfo(
             architecture=self._model.architecture,
             parameters=self._model.parameters,
@@ -48,14 +51,23 @@ class LlamaBackend:
             kv_bytes_per_token=self._model.kv_bytes_per_token(),
             has_template=self._model.template is not None,
             thinks=self._prompts.thinks,
+            cuts=cuts,
             build=build_id(),
         )
-        self._warm_up()
 
-    def _warm_up(self) -> None:
-        """One token, so that Ready means it: the weights are in memory, and the model does compute."""
-        self._context.decode([Row(0, 0, [max(self._vocabulary.bos, 0)], False)])
+    def _warm_up(self) -> bool:
+        """Two tokens, so that Ready means it: the weights are in memory, and the model does compute. Can it be cut?"""
+        token = max(self._vocabulary.bos, 0)
+        self._context.decode([Row(0, 0, [token], 0)])
+        try:
+            self._layout: state.Layout | None = state.parse(self._context.state(0))[0]
+        except state.Unsliceable:
+            self._layout = None
+        self.layout = self._layout.digest if self._layout else ""
+        self._context.decode([Row(0, 1, [token], 0)])
+        cuts = self._context.trim(0, 1)
         self._context.trim(0, 0)
+        return cuts
 
     def prompt(self, job: Job) -> Prompt:
         return self._prompts.prompt(job)
@@ -67,8 +79,8 @@ class LlamaBackend:
     def is_end(self, token: int) -> bool:
         return token in self._vocabulary.ends
 
-    def sampler(self, job: Job, prompt: Sequence[int]) -> LlamaSampler:
-        sampler = open_sampler(job, prompt, self._context, self._vocabulary, self._logprobs)
+    def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> LlamaSampler:
+        sampler = open_sampler(job, prompt, self._context, self._vocabulary, self._logprobs, constraint)
         self._samplers.add(sampler)
         return sampler
 
@@ -80,6 +92,19 @@ class LlamaBackend:
 
     def copy(self, source: int, target: int) -> None:
         self._context.copy(source, target)
+
+    def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
+        try:
+            return state.cut(self._context.state(sequence), BLOCK, begin, end)
+        except state.Unsliceable:
+            return []
+
+    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
+        try:
+            whole = state.join(self._layout, blocks, BLOCK) if self._layout else b""
+        except state.Unsliceable:
+            whole = b""
+        return bool(whole) and self._context.put_state(sequence, whole)
 
     def set_threads(self, decode: int, prefill: int) -> None:
         self._context.set_threads(decode, prefill)

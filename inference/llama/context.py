@@ -8,6 +8,9 @@ from typing import Any
 
 from mongarsd.ground.errors import DoesNotFit
 from mongarsd.inference.engine.base import NoRoom, Row
+from mongarsd.inference.engine.portions import TILE
+from mongarsd.inference.engine.speculation import LONGEST_DRAFT, MOST_STREAMS
+from mongarsd.inference.llama.kernels import PlainKernels
 from mongarsd.inference.llama.library import load_library, native_log
 from mongarsd.inference.llama.model import Model
 
@@ -15,6 +18,8 @@ from mongarsd.inference.llama.model import Model
 MAX_BATCH = 2048
 #: Tokens computed at once. The compute buffers grow with it; above 512 a CPU gains nothing.
 MICRO_BATCH = 512
+#: Outputs a step may have beside one for each slot.
+DRAFTED = MOST_STREAMS * LONGEST_DRAFT
 
 
 class Context:
@@ -42,16 +47,18 @@ class Context:
         params.kv_unified = unified
         params.n_batch = MAX_BATCH
         params.n_ubatch = MICRO_BATCH
-        # Only the last token of a row is sampled. By default there is room for the logits of a whole micro-batch:
-        # a compute buffer of 103 MB instead of 16 for a vocabulary of 49,000.
-        params.n_outputs_max = slots
+        # Only the last token of a row is sampled, and drafts. By default there is room for the logits of a whole
+        # micro-batch: a compute buffer of 103 MB instead of 16 for a vocabulary of 49,000.
+        params.n_outputs_max = self._most_outputs = slots + DRAFTED
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_AUTO  # 1.1 to 1.4 times the prefill speed beside streams
         params.type_k = params.type_v = lib.GGML_TYPE_F16  # q8_0 halves prefill speed on a CPU
         params.swa_full = True  # a sliding window's cells are kept too, so that `trim` is exact
         params.n_threads = params.n_threads_batch = self._threads = decode_threads
         params.no_perf = True
         native_log().forget()
-        self.handle: Any = lib.llama_init_from_model(model.handle, params)
+        self.plain_kernels = PlainKernels()
+        with self.plain_kernels.caught():
+            self.handle: Any = lib.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise DoesNotFit(
                 f"llama.cpp cannot make room for {slots} slots of {context} tokens"
@@ -62,7 +69,7 @@ class Context:
         self.length = context
         self._limit = int(lib.llama_n_batch(self.handle))
         self.set_threads(decode_threads, prefill_threads)
-        self._outputs: list[int] = []  # row number of the last step -> index in the batch, or -1
+        self._outputs: list[range] = []  # row number of the last step -> indices in the batch
         self._make_batch()
 
     def _make_batch(self) -> None:
@@ -94,10 +101,10 @@ class Context:
         order = sorted(range(len(rows)), key=lambda index: rows[index].sequence)
         total = sum(len(row.tokens) for row in rows)
         self._check(rows, total)
-        outputs = [-1] * len(rows)
+        outputs = [range(0)] * len(rows)
         begin = 0
         for index in order:
-            sequence, start, tokens, wants_logits = rows[index]
+            sequence, start, tokens, wanted = rows[index]
             end = begin + len(tokens)
             if end - begin == 1:
                 self._token[begin] = tokens[0]
@@ -107,13 +114,14 @@ class Context:
                 self._token[begin:end] = list(tokens)
                 self._position[begin:end] = list(range(start, start + end - begin))
                 self._sequence[begin:end] = [sequence] * (end - begin)
-                ctypes.memset(ctypes.byref(self._output, begin), 0, end - begin)
-            self._output[end - 1] = wants_logits
-            if wants_logits:
-                outputs[index] = end - 1
+            outputs[index] = range(end - wanted, end)
+            ctypes.memset(ctypes.byref(self._output, begin), 0, end - begin - wanted)
+            ctypes.memset(ctypes.byref(self._output, end - wanted), 1, wanted)
             begin = end
         self._batch.n_tokens = total
-        self._use_threads(self._decode_threads if total == len(rows) else self._prefill_threads)
+        self._use_threads(self._decode_threads if total == sum(row.outputs for row in rows) else self._prefill_threads)
+        # Drafts are for few streams; with more, all rows are single and the kernels alike.
+        self.plain_kernels.use(len(rows) <= MOST_STREAMS and all(len(row.tokens) < TILE for row in rows))
         self._outputs = []
         code = self._lib.llama_decode(self.handle, self._batch)
         if code == 1:
@@ -128,18 +136,21 @@ class Context:
             raise RuntimeError("the context is closed")
         if not 0 < total <= self._limit:
             raise ValueError(f"a step of {total} tokens: it must have 1 to {self._limit}")
-        if sum(row.wants_logits for row in rows) > self._slots:
-            raise ValueError(f"a step has at most {self._slots} outputs, one for each slot")
+        if sum(row.outputs for row in rows) > self._most_outputs:
+            raise ValueError(f"a step has at most {self._most_outputs} outputs")
         for row in rows:
-            if not row.tokens or not 0 <= row.sequence < self._slots or row.start < 0:
-                raise ValueError(f"no row can be: sequence {row.sequence}, start {row.start}, {len(row.tokens)} tokens")
+            size = len(row.tokens)
+            if not size or not 0 <= row.sequence < self._slots or row.start < 0 or not 0 <= row.outputs <= size:
+                raise ValueError(
+                    f"no row can be: sequence {row.sequence}, start {row.start}, {size} tokens, {row.outputs} outputs"
+                )
 
-    def output(self, row: int) -> int:
-        """Where llama.cpp keeps the output of row number `row` of the last step."""
-        index = self._outputs[row] if 0 <= row < len(self._outputs) else -1
-        if index < 0:
-            raise ValueError(f"row {row} of the last step has no output")
-        return index
+    def output(self, row: int, output: int = 0) -> int:
+        """Where llama.cpp keeps output number `output` of row number `row` of the last step."""
+        kept = self._outputs[row] if 0 <= row < len(self._outputs) else range(0)
+        if not 0 <= output < len(kept):
+            raise ValueError(f"row {row} of the last step has no output {output}")
+        return kept[output]
 
     def trim(self, sequence: int, length: int) -> bool:
         """Keep the first `length` positions of a sequence; False if this kind of model cannot."""
@@ -152,6 +163,24 @@ class Context:
         self._own(target)
         if source != target:
             self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def state(self, sequence: int) -> memoryview:
+        """A copy of the sequence's cells, in the library's own form (`state.py`)."""
+        self._own(sequence)
+        size = int(self._lib.llama_state_seq_get_size(self.handle, sequence))
+        buffer = bytearray(size)
+        target = (ctypes.c_uint8 * size).from_buffer(buffer)
+        written = int(self._lib.llama_state_seq_get_data(self.handle, target, size, sequence))
+        return memoryview(buffer)[:written]
+
+    def put_state(self, sequence: int, state: bytes) -> bool:
+        """Replace the sequence's cells; False if the library refuses, then it is empty."""
+        self._own(sequence)
+        source = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
+        if self._lib.llama_state_seq_set_data(self.handle, source, len(state), sequence):
+            return True
+        self.trim(sequence, 0)
+        return False
 
     def set_threads(self, decode: int, prefill: int) -> None:
         self._decode_threads, self._prefill_threads = max(1, decode), max(1, prefill)

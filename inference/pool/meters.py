@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mongarsd.ground.metrics import Metrics
+from mongarsd.inference.pool.cachemeter import CacheMeter
 
 #: Seconds between two tokens of one stream: 5 ms is a small model on a desktop, 5 s a board that swaps.
 GAPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -16,6 +17,9 @@ class Meters:
             "mongarsd_cached_prompt_tokens_total", "Prompt tokens taken from the prefix cache."
         )
         self.completion_tokens = metrics.counter("mongarsd_completion_tokens_total", "Tokens generated.")
+        self.drafted_tokens = metrics.counter("mongarsd_drafted_tokens_total", "Tokens guessed ahead, of ended jobs.")
+        self.accepted_tokens = metrics.counter("mongarsd_accepted_tokens_total", "Guessed tokens that were right.")
+        self.embeddings = metrics.counter("mongarsd_embeddings_total", "Texts turned into vectors.")
         self.queue = metrics.histogram("mongarsd_queue_seconds", "Time from acceptance of a job to its slot.")
         self.first_token = metrics.histogram("mongarsd_first_token_seconds", "Time from acceptance to the first token.")
         self.gap = metrics.histogram(
@@ -27,4 +31,6 @@ class Meters:
         self.busy = metrics.gauge("mongarsd_slots_busy", "Slots that generate.", ("model",))
         self.queued = metrics.gauge("mongarsd_jobs_queued", "Jobs that wait for a slot.", ("model",))
         self.memory = metrics.gauge("mongarsd_worker_memory_bytes", "Resident memory of a worker.", ("model",))
+        self.threads = metrics.gauge("mongarsd_threads", "Threads that generate; they follow the load.", ("model",))
+        self.cache = CacheMeter(metrics)
         self.kv = metrics.gauge("mongarsd_kv_cached_tokens", "Tokens held in KV cells for reuse.", ("model",))

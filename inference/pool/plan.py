@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from mongarsd.inference.worker.protocol import CachePlan
+
 
 class Model(Protocol):
     """What the pool needs to know of an installed model."""
@@ -34,7 +36,10 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     decode_threads: int
     prefill_threads: int
     gpu_layers: int = 0
-    memory: int  # bytes it will need: weights, KV cells, compute buffers
+    memory: int  # bytes it will need: weights, KV cells, compute buffers, cache
+    cache: CachePlan = CachePlan()
+    files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
+    backend: str = ""  # empty = that of PoolSettings
 
 
 class PoolSettings(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,8 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     workers: int = 16  # models loaded at the same time, at most
     queue: int = 64  # jobs that may wait, each model
     max_gap: float = 0.25  # seconds a running stream may pause for a prefill chunk
+    speculation: bool = True  # draft tokens where that is faster
+    live_threads: bool = True  # fewer threads while other programs keep cores busy
     keep_alive: float = -1.0  # seconds idle before unload; -1 = never
     hang_timeout: float = 20.0  # seconds of silence after which a ready worker is replaced
     load_timeout: float = 600.0  # seconds; 8 GB from a slow microSD card (20 MB/s) takes 400

@@ -12,9 +12,10 @@ from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import Busy, Conflict, MongarsError, from_info
 from mongarsd.ground.executor import Estimate
 from mongarsd.ground.job import Event, Failed, Finished, Job
-from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.metrics import Labels, Metrics
 from mongarsd.ground.tasks import OnDeath, Tasks
 from mongarsd.inference.pool.budget import Loaded, make_room
+from mongarsd.inference.pool.cachemeter import CacheMeter
 from mongarsd.inference.pool.estimate import Situation, estimate, load_seconds
 from mongarsd.inference.pool.keep_alive import expires_in
 from mongarsd.inference.pool.meters import Meters
@@ -44,8 +45,14 @@ class Pool:
         metrics: Metrics,
         command: Sequence[str] = COMMAND,
         on_death: OnDeath | None = None,
+        oom_kills: Callable[[], int] = lambda: 0,
+        lessen: Callable[[Model, WorkerPlan], WorkerPlan | None] = lambda _model, _plan: None,
     ) -> None:
-        """`resolve` turns a name or digest into an installed model (raises ModelNotFound); `plan` gives its knobs."""
+        """`resolve` turns a name or digest into an installed model (raises ModelNotFound); `plan` gives its knobs.
+
+        `oom_kills` counts the processes that the kernel has killed for want of memory; `lessen` gives the plan with
+        which a model is tried again after that (None: there is no smaller one).
+        """
         self._resolve = resolve
         self._plan = plan
         self._settings = settings
@@ -58,6 +65,8 @@ class Pool:
             meters=Meters(metrics),
             command=tuple(command),
             interval=self._interval,
+            oom_kills=oom_kills,
+            lessen=lessen,
         )
         self._supervisors: dict[str, Supervisor] = {}  # by digest
         self._keep_alive: dict[str, float] = {}  # by digest: what a request or load asked for
@@ -67,6 +76,7 @@ class Pool:
         self._drained = asyncio.Event()
         self._draining = False
         watch(self._around.meters, self.status)
+        self.cache.bytes.source = self.cache_held
 
     # Life:
 
@@ -179,6 +189,61 @@ class Pool:
         now = self._clock.monotonic()
         return [describe(s, now, self._expires_in(s)) for s in self._supervisors.values()]
 
+    @property
+    def cache(self) -> CacheMeter:
+        """What the workers' prefix caches were good for since the start."""
+        return self._around.meters.cache
+
+    def cache_held(self) -> dict[Labels, float]:
+        """Bytes by tier. Every worker counts the whole disk."""
+        held: dict[Labels, float] = {("kv",): 0, ("ram",): 0, ("disk",): 0}
+        for supervisor in self._supervisors.values():
+            for tier in supervisor.pulse.cache.tiers if supervisor.pulse else ():
+                before = held[(tier.tier,)]
+                held[(tier.tier,)] = max(before, tier.bytes) if tier.tier == "disk" else before + tier.bytes
+        return held
+
+    def clear_cache(self) -> None:
+        """Let every worker forget the prefixes it has stored."""
+        for supervisor in self._supervisors.values():
+            supervisor.clear_cache()
+
+    # When memory is short:
+
+    def idle(self) -> list[WorkerStatus]:
+        """Ready models without jobs, least recently used first."""
+        ready = [worker for worker in self.status() if worker.state == "ready"]
+        calm = [w for w in ready if self._supervisors[w.digest].idle_since is not None]
+        return sorted(calm, key=lambda worker: -worker.idle_for)
+
+    @property
+    def caches(self) -> int:
+        """Bytes that `shrink` can get."""
+        return sum(supervisor.caches for supervisor in self._supervisors.values())
+
+    def shrink(self, need: int) -> None:
+        """Let caches give back `need` bytes, those of idle models first."""
+        order = sorted(self._supervisors.values(), key=lambda s: (s.idle_since is None, s.idle_since))
+        for supervisor in order:
+            if need > 0 and (share := min(need, supervisor.caches)):
+                supervisor.shrink(share)
+                need -= share
+
+    async def reload(self, digest: str, why: str) -> bool:
+        """Start a model's worker again with the plan of now; False if it is not idle. `why` it has less than before."""
+        async with self._placing:
+            old = self._supervisors.get(digest)
+            if old is None or self._draining or old.state is not WorkerState.READY or old.idle_since is None:
+                return False
+            keep_alive = self._keep_alive.get(digest)
+            plan = self._plan(old.model)
+            await self._retire(old, why=Conflict("The model is loaded again with other settings."))
+            new = self._open(old.model, plan)
+            new.used, new.reduced = old.used, why
+            if keep_alive is not None:
+                self._keep_alive[digest] = keep_alive
+            return True
+
     # Coming and going:
 
     async def _supervise(self, model: Model, *, patient: bool = True) -> Supervisor:
@@ -198,10 +263,13 @@ class Pool:
                 await asyncio.wait([failed.life])  # its worker may still be on its way out
             if self._draining:
                 raise self._shutting_down()
-            supervisor = Supervisor(model, plan, self._around, on_idle=self._expire)
-            self._supervisors[model.digest] = supervisor
-            supervisor.start(self._tasks)
-            return supervisor
+            return self._open(model, plan)
+
+    def _open(self, model: Model, plan: WorkerPlan) -> Supervisor:
+        supervisor = Supervisor(model, plan, self._around, on_idle=self._expire)
+        self._supervisors[model.digest] = supervisor
+        supervisor.start(self._tasks)
+        return supervisor
 
     def _usable(self, model: Model, patient: bool) -> Supervisor | None:
         if self._draining:

@@ -29,6 +29,9 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     prefill_rate: float  # tokens a second
     decode_rate: float  # tokens a second, all streams
     cached_tokens: int
+    threads: int  # that write; 0 = not known yet
+    threads_why: str  # when they are fewer than planned
+    reduced: str  # why it has fewer slots or a shorter context than planned
     restarts: int
     idle_for: float  # seconds
     expires_in: float | None  # seconds; None = never, or busy
@@ -59,6 +62,9 @@ def describe(supervisor: Supervisor, now: float, expires_in: float | None) -> Wo
         prefill_rate=pulse.prefill_rate if pulse else 0.0,
         decode_rate=pulse.decode_rate if pulse else 0.0,
         cached_tokens=pulse.cached_tokens if pulse else 0,
+        threads=pulse.threads if pulse else 0,
+        threads_why=pulse.threads_why if pulse else "",
+        reduced=supervisor.reduced,
         restarts=supervisor.restarts.total,
         idle_for=now - idle_since if idle_since is not None else 0.0,
         expires_in=expires_in,
@@ -75,4 +81,5 @@ def watch(meters: Meters, status: Callable[[], list[WorkerStatus]]) -> None:
     meters.busy.source = by_model(lambda worker: worker.busy_slots)
     meters.queued.source = by_model(lambda worker: worker.queued)
     meters.memory.source = by_model(lambda worker: worker.memory)
+    meters.threads.source = by_model(lambda worker: worker.threads)
     meters.kv.source = by_model(lambda worker: worker.cached_tokens)

@@ -17,6 +17,7 @@ from mongarsd.ground.tasks import Tasks
 from mongarsd.inference.pool.estimate import Situation, load_seconds
 from mongarsd.inference.pool.jobs import Jobs
 from mongarsd.inference.pool.meters import Meters
+from mongarsd.inference.pool.oom import OomWatch
 from mongarsd.inference.pool.plan import Model, PoolSettings, WorkerPlan
 from mongarsd.inference.pool.process import WorkerProcess
 from mongarsd.inference.pool.restarts import Restarts
@@ -24,6 +25,7 @@ from mongarsd.inference.pool.silence import Silence
 from mongarsd.inference.pool.stream import JobStream
 from mongarsd.inference.worker.protocol import (
     Cancel,
+    ClearCache,
     FromWorker,
     Load,
     ModelInfo,
@@ -31,6 +33,7 @@ from mongarsd.inference.worker.protocol import (
     Pulse,
     Ready,
     Refused,
+    Shrink,
     Stop,
     Submit,
 )
@@ -64,6 +67,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     meters: Meters
     command: Sequence[str]
     interval: float  # seconds between two ticks
+    oom_kills: Callable[[], int] = lambda: 0  # processes that the kernel has killed to get memory
+    lessen: Callable[[Model, WorkerPlan], WorkerPlan | None] = lambda _model, _plan: None  # the next smaller plan
 
 
 class Supervisor:
@@ -89,6 +94,8 @@ class Supervisor:
         self._spawned_at = 0.0
         self._fruitful = False  # the present worker has delivered a token
         self._hung = ""
+        self._oom = OomWatch(around.oom_kills)
+        self.reduced = ""  # why it has less than planned
         self._settled = asyncio.Event()  # neither loading nor restarting
         self._retired = asyncio.Event()
 
@@ -106,6 +113,17 @@ class Supervisor:
                 raise
         self.used = True
         return stream
+
+    def shrink(self, size: int) -> None:
+        """Memory is short: let the worker's caches give back that many bytes."""
+        if self._worker is not None and self.state is WorkerState.READY:
+            self._worker.send(Shrink(size))
+
+    @property
+    def caches(self) -> int:
+        """Bytes that `shrink` can get."""
+        tiers = self.pulse.cache.tiers if self.pulse is not None else ()
+        return sum(tier.bytes for tier in tiers if tier.tier == "ram")
 
     def _check_room(self) -> None:
         """A ready worker bounds its queue itself; the rest is for one that is not there, or does not listen."""
@@ -129,6 +147,11 @@ class Supervisor:
             if self._worker is not None and self.state is WorkerState.READY:
                 self._worker.send(Cancel(stream.job.id))
             self.jobs.forget(stream)
+
+    def clear_cache(self) -> None:
+        """A worker that is not ready yet finds nothing on the disk."""
+        if self._worker is not None and self.state is WorkerState.READY:
+            self._worker.send(ClearCache())
 
     def _send(self, stream: JobStream) -> None:
         if self._worker is None:
@@ -182,6 +205,7 @@ class Supervisor:
 
     def tick(self, now: float) -> None:
         """Look for a hung worker, and for jobs whose time ran out while no worker had them."""
+        self._oom.look()
         if self.state in _WAITING:
             self.jobs.expire()
         if self._worker is None or self.state in _OVER:
@@ -236,9 +260,11 @@ class Supervisor:
     def _recover(self, how: str) -> float | None:
         """After a crash: seconds until the next worker; None = the model has failed."""
         lived = self._clock.monotonic() - self._spawned_at
-        delay = self.restarts.crashed(lived, fruitful=self._fruitful, proven=self.info is not None)
+        lessened = self._oom.killed(how) and self._lessen()
+        fruitful = self._fruitful or lessened
+        delay = self.restarts.crashed(lived, fruitful=fruitful, proven=self.info is not None)
         log.error("the worker of %s %s; %d jobs were in its hands", self.model.name, how, len(self.jobs))
-        self.jobs.blame(how)
+        self.jobs.blame(how, guilty=not lessened)
         if delay is None:
             rest = self._around.settings.cool_down
             count = self.restarts.fruitless
@@ -254,6 +280,20 @@ class Supervisor:
         self._enter(WorkerState.RESTARTING)
         return delay
 
+    def _lessen(self) -> bool:
+        """The kernel killed the worker for want of memory: the next one gets less. False if there is no less."""
+        before, less = self.plan, self._around.lessen(self.model, self.plan)
+        if less is None:
+            log.error("out of memory: the kernel killed the worker of %s, which has the least already", self.model.name)
+            return False
+        self.plan = less
+        self.reduced = (
+            f"the kernel killed its worker for want of memory: {less.slots} slots of {less.context} tokens now, "
+            f"{before.slots} of {before.context} before"
+        )
+        log.warning("%s: %s", self.model.name, self.reduced)
+        return True
+
     # What the worker says:
 
     def _receive(self, message: FromWorker) -> None:
@@ -263,6 +303,7 @@ class Supervisor:
         if isinstance(message, Output):
             self._fruitful |= self.jobs.push(message.events)
         elif isinstance(message, Pulse):
+            self._around.meters.cache.observe(self.pulse, message)
             self.pulse = message
         elif isinstance(message, Ready):
             self._ready(message)
@@ -315,8 +356,12 @@ class Supervisor:
             context=plan.context,
             decode_threads=plan.decode_threads,
             prefill_threads=plan.prefill_threads,
-            queue=settings.queue,
+            queue=max(settings.queue, len(self.jobs)),  # whom the last worker had, the next one takes
             max_gap=settings.max_gap,
+            speculation=settings.speculation,
             gpu_layers=plan.gpu_layers,
-            backend=settings.backend,
+            live_threads=settings.live_threads,
+            files=plan.files,
+            cache=plan.cache,
+            backend=plan.backend or settings.backend,
         )

@@ -23,16 +23,21 @@ from mongarsd.ground.job import Failed, Job
 from mongarsd.inference.engine.base import Backend, Prompt
 from mongarsd.inference.engine.loop import Engine, prepare
 from mongarsd.inference.engine.scheduler import Scheduler
+from mongarsd.inference.engine.speculation import Speculation
+from mongarsd.inference.engine.tiers import open_tiers
 from mongarsd.inference.worker.backends import open_backend
-from mongarsd.inference.worker.process import adopt, settle
+from mongarsd.inference.worker.board import Following
+from mongarsd.inference.worker.process import adopt, give_back, settle
 from mongarsd.inference.worker.protocol import (
     PULSE,
     Cancel,
+    ClearCache,
     FromWorker,
     Load,
     Output,
     Ready,
     Refused,
+    Shrink,
     Stop,
     Submit,
     ToWorker,
@@ -41,7 +46,8 @@ from mongarsd.inference.worker.protocol import (
 #: Tokens a step may carry, all sequences together: llama.cpp's own default for a logical batch.
 BATCH = 2048
 
-Prepared = tuple[Job, Prompt] | Failed | Cancel | Stop
+#: None wakes the engine: a file was read or written.
+Prepared = tuple[Job, Prompt] | Failed | Cancel | ClearCache | Shrink | Stop | None
 
 
 class Pipe:
@@ -67,25 +73,31 @@ def read(messages: Iterator[ToWorker], opened: Future[Backend], inbox: SimpleQue
         if isinstance(message, Submit):
             prompt = prepare(opened.result(), message.job)
             inbox.put(prompt if isinstance(prompt, Failed) else (message.job, prompt))
-        elif isinstance(message, Cancel | Stop):
+        elif isinstance(message, Cancel | ClearCache | Shrink | Stop):
             inbox.put(message)
 
 
-def serve(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
+def serve(engine: Engine, threads: Following, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
     """Step as long as there is work, sleep when there is none; returns at Stop."""
     pulsed = 0.0
     while True:
         failed: list[Failed] = []
         try:
-            message = inbox.get(block=not engine.busy, timeout=PULSE)
+            message = inbox.get(block=not engine.busy and not engine.idle(), timeout=PULSE)
             while True:
                 if isinstance(message, Stop):
+                    engine.close()
                     return
                 if isinstance(message, Cancel):
                     engine.cancel(message.job)
                 elif isinstance(message, Failed):
                     failed.append(message)
-                else:
+                elif isinstance(message, Shrink):
+                    engine.shrink(message.bytes)
+                    give_back()
+                elif isinstance(message, ClearCache):
+                    engine.clear_cache()
+                elif message is not None:
                     engine.submit(*message)
                 message = inbox.get_nowait()
         except Empty:
@@ -93,9 +105,10 @@ def serve(engine: Engine, inbox: SimpleQueue[Prepared], pipe: Pipe) -> None:
         events = (*failed, *engine.step())
         if events:
             pipe.send(Output(events))
-        if (now := time.monotonic()) - pulsed >= PULSE:
+        threads.look(now := time.monotonic())
+        if now - pulsed >= PULSE:
             pulsed = now
-            pipe.send(engine.pulse())
+            pipe.send(threads.tell(engine.pulse()))
 
 
 def compute(load: Load, pipe: Pipe, inbox: SimpleQueue[Prepared], opened: Future[Backend]) -> None:
@@ -113,13 +126,19 @@ def compute(load: Load, pipe: Pipe, inbox: SimpleQueue[Prepared], opened: Future
             pipe.send(Refused(error.info()))
             os._exit(1)
         scheduler = Scheduler(
-            slots=backend.info.slots, context=backend.info.context, queue=load.queue, max_gap=load.max_gap, batch=BATCH
+            slots=backend.info.slots,
+            context=backend.info.context,
+            queue=load.queue,
+            max_gap=load.max_gap,
+            batch=BATCH,
+            speculation=Speculation() if load.speculation and backend.info.cuts else None,
         )
-        engine = Engine(backend, scheduler, SystemClock(), load.node)
+        tiers = open_tiers(backend, scheduler.cells, load, lambda: inbox.put(None))
+        engine = Engine(backend, scheduler, SystemClock(), load.node, tiers)
         settle()
         pipe.send(Ready(backend.info, time.monotonic() - begin))
         opened.set_result(backend)
-        serve(engine, inbox, pipe)
+        serve(engine, Following(backend, load, time.monotonic()), inbox, pipe)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the daemon is dead
     except BaseException:
@@ -135,6 +154,11 @@ def main() -> int:
     load = next(messages, None)
     if not isinstance(load, Load):
         return 0
+    if load.backend == "onnx":
+        from mongarsd.inference.onnx.worker import run  # the reader of a pipe that needs no engine
+
+        run(load, pipe, messages)
+        os._exit(0)
     inbox: SimpleQueue[Prepared] = SimpleQueue()
     opened: Future[Backend] = Future()
     threading.Thread(target=compute, args=(load, pipe, inbox, opened), name="engine", daemon=True).start()

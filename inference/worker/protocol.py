@@ -15,6 +15,15 @@ from mongarsd.ground.job import Event, Job
 PULSE = 1.0  # seconds
 
 
+class CachePlan(Struct, frozen=True, kw_only=True):
+    """The tiers of the prefix cache behind the KV cells. Bytes; 0 = off."""
+
+    directory: str = ""
+    ram: int = 0
+    disk: int = 0
+    disk_writes_per_day: int = 0
+
+
 class Load(Struct, frozen=True, tag="load", kw_only=True):
     """Everything a worker needs; it reads no settings and no environment."""
 
@@ -27,8 +36,12 @@ class Load(Struct, frozen=True, tag="load", kw_only=True):
     prefill_threads: int
     queue: int  # jobs that may wait
     max_gap: float  # seconds
+    speculation: bool = True  # draft tokens where that is faster
     gpu_layers: int = 0
-    backend: str = "llama"  # or "fake", for tests of everything above the engine
+    live_threads: bool = True  # fewer threads while other programs keep cores busy
+    files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
+    cache: CachePlan = CachePlan()
+    backend: str = "llama"  # or "onnx"; or "fake", for tests of everything above the engine
 
 
 class Submit(Struct, frozen=True, tag="submit"):
@@ -39,8 +52,18 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     job: str
 
 
+class Shrink(Struct, frozen=True, tag="shrink"):
+    """Memory is short: give back about so many bytes of caches."""
+
+    bytes: int
+
+
 class Stop(Struct, frozen=True, tag="stop"):
     """Finish nothing, free the memory, exit 0."""
+
+
+class ClearCache(Struct, frozen=True, tag="clear_cache"):
+    """Forget every stored prefix: idle KV cells, RAM and disk."""
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
@@ -54,7 +77,9 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     slots: int
     kv_bytes_per_token: int
     has_template: bool
+    dimensions: int = 0  # of an embedding model's vectors
     thinks: bool = False  # the template knows <think>
+    cuts: bool = True  # the end of a sequence can be taken back: recurrent models cannot
     build: str = ""  # of the native library: part of every cache key
 
 
@@ -73,6 +98,23 @@ class Output(Struct, frozen=True, tag="output"):
     events: tuple[Event, ...]
 
 
+class TierStats(Struct, frozen=True, kw_only=True):
+    """One tier of the prefix cache. Counts are since the worker started."""
+
+    tier: str  # "kv", "ram" or "disk"
+    hits: int = 0  # jobs that began with tokens from it
+    tokens: int = 0  # of those jobs
+    bytes: int = 0  # held now
+    blocks: int = 0
+    evictions: int = 0  # blocks
+    written: int = 0  # bytes
+
+
+class CacheStats(Struct, frozen=True, kw_only=True):
+    tiers: tuple[TierStats, ...] = ()
+    misses: int = 0  # jobs that found nothing
+
+
 class Pulse(Struct, frozen=True, tag="pulse", kw_only=True):
     """Alive, and what the scheduler holds right now."""
 
@@ -84,7 +126,10 @@ class Pulse(Struct, frozen=True, tag="pulse", kw_only=True):
     decode_rate: float  # tokens a second over all streams, recent
     step: float  # seconds, recent median
     cached_tokens: int  # held in KV cells for reuse
+    cache: CacheStats = CacheStats()
+    threads: int = 0  # that decode now; 0 = not said
+    threads_why: str = ""  # when they are fewer than planned
 
 
-ToWorker = Load | Submit | Cancel | Stop
+ToWorker = Load | Submit | Cancel | Shrink | ClearCache | Stop
 FromWorker = Ready | Refused | Output | Pulse

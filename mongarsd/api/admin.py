@@ -83,6 +83,14 @@ async def unload(request: web.Request) -> web.Response:
     return _json(_found(request))
 
 
+async def cache(request: web.Request) -> web.Response:
+    return _json(await request.app[PARTS].cache.status())
+
+
+async def clear_cache(request: web.Request) -> web.Response:
+    return _json(await request.app[PARTS].cache.clear())
+
+
 async def config(request: web.Request) -> web.Response:
     return _json(without_secrets(request.app[PARTS].settings))
 

@@ -15,11 +15,12 @@ from mongarsd.api.metrics import REGISTRY, metrics
 from mongarsd.api.openai.answers import ChatChunk, ChatCompletion, Completion, Model, ModelList
 from mongarsd.api.openai.chat import chat_completions
 from mongarsd.api.openai.completions import completions
+from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embeddings
 from mongarsd.api.openai.models import model, models
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
-from mongarsd.ground.status import AvailableModel, ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
 
 _SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 
@@ -29,6 +30,7 @@ PUBLIC = (
         ChatRequest, ChatCompletion, {_SSE: ChatChunk},
     ),
     Route("POST", "/v1/completions", completions, "Continue a text", CompletionRequest, Completion, {_SSE: Completion}),
+    Route("POST", "/v1/embeddings", embeddings, "Turn texts into vectors", EmbeddingRequest, EmbeddingList),
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),
@@ -41,6 +43,8 @@ PUBLIC = (
 ADMIN = (
     Route("GET", "/admin/status", admin.status, "The node, its board and its models", answer=NodeStatus),
     Route("GET", "/admin/config", admin.config, "The effective settings, without secrets", answer=dict[str, Any]),
+    Route("GET", "/admin/cache", admin.cache, "What is stored of prompts, and what for", answer=CacheStatus),
+    Route("DELETE", "/admin/cache", admin.clear_cache, "Forget every stored prompt", answer=CacheStatus),
     Route("GET", "/admin/models", admin.models, "All models with their state", answer=list[ModelStatus]),
     Route(
         "GET", "/admin/catalogue", admin.catalogue, "Models that can be fetched by name", answer=list[AvailableModel]

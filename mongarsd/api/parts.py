@@ -14,7 +14,7 @@ from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
-from mongarsd.ground.status import AvailableModel, ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
 
 #: Says why the node is not ready, or "" when it is. Cheap: it is asked every few seconds by whoever watches.
 Check = Callable[[], str]
@@ -42,6 +42,16 @@ class Models(Protocol):
         ...
 
     async def unload(self, name: str) -> None: ...
+
+
+class Cache(Protocol):
+    """The prefix cache of this node."""
+
+    async def status(self) -> CacheStatus: ...
+
+    async def clear(self) -> CacheStatus:
+        """Forget everything, also of models that are not loaded."""
+        ...
 
 
 class HttpMetrics:
@@ -72,6 +82,7 @@ class Parts:
 
     executor: Executor
     models: Models
+    cache: Cache
     settings: Settings
     metrics: Metrics
     status: Callable[[], NodeStatus]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mongarsd import __version__
-from mongarsd.ctl import config, models, status
+from mongarsd.ctl import cache, config, models, status
 from mongarsd.ctl.app import examples, make_app
 from mongarsd.ctl.chat import command as chat
 from mongarsd.ctl.doctor import command as doctor
@@ -55,6 +55,7 @@ app.command(epilog=status.EXAMPLES)(status.status)
 app.command(epilog=chat.EXAMPLES)(chat.chat)
 app.add_typer(models.app, name="models")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 
 

@@ -24,7 +24,9 @@ PREFIX = "MONGARSD_"
 FOREIGN = frozenset({"MONGARSD_SOCKET", "MONGARSD_API_KEY"})
 SECRET = frozenset({"server.key_hashes"})
 #: Integer keys that count bytes; every key with a float default counts seconds.
-BYTES = frozenset({"server.max_body", "inference.memory_budget"})
+BYTES = frozenset(
+    {"server.max_body", "inference.memory_budget", "cache.ram", "cache.disk", "cache.disk_writes_per_day"}
+)
 FLAGS = {"server.listen": "--listen", "log.level": "--log-level"}
 NO_KEY = (
     "server.listen: {address} can be reached from other machines, but there is no key; "

@@ -12,9 +12,13 @@ from aiohttp import web
 from mongarsd.api.app import make_admin_app, make_app
 from mongarsd.api.parts import Parts
 from mongarsd.daemon.address import Address
+from mongarsd.daemon.cache import CacheBudgets, NodeCache
 from mongarsd.daemon.config import Config
 from mongarsd.daemon.default_model import Arrival, DefaultModel
-from mongarsd.daemon.knobs import Knobs
+from mongarsd.daemon.embedder import Embedder
+from mongarsd.daemon.guard import MemoryGuard
+from mongarsd.daemon.knobs import Knobs, facts
+from mongarsd.daemon.limits import Limits
 from mongarsd.daemon.models import NodeModels
 from mongarsd.daemon.progress import default_progress
 from mongarsd.daemon.readiness import ModelCheck
@@ -28,7 +32,11 @@ from mongarsd.inference.models.catalogue import load_catalogue
 from mongarsd.inference.models.store import ModelStore
 from mongarsd.inference.pool.plan import PoolSettings, WorkerPlan
 from mongarsd.inference.pool.pool import Pool
+from mongarsd.tuning.estimate import ModelFacts
+from mongarsd.tuning.fit import UNKNOWN_MEMORY, reserve
+from mongarsd.tuning.guard import Guard
 from mongarsd.tuning.jetson import jtop_power_mode
+from mongarsd.tuning.pressure import PressureSensor
 from mongarsd.tuning.profile import describe, read_profile
 from mongarsd.tuning.recommend import Overrides
 from mongarsd.tuning.vitals import Vitals, board_status
@@ -56,8 +64,17 @@ class Node:
         knobs = Knobs(profile, Overrides.of(settings.inference))
         self._store = store = _open_store(state, offline=settings.models.offline)
 
+        budgets = CacheBudgets(settings.cache, knobs.memory_budget, state)
+
         def plan(digest: str) -> WorkerPlan:
-            return knobs.plan(store.resolve(digest))
+            return limits.apply(digest, budgets.give(knobs.plan(store.resolve(digest))))
+
+        def llama_facts(digest: str) -> ModelFacts | None:
+            model = store.resolve(digest)
+            return None if model.format == "onnx" else facts(model)
+
+        limits = Limits(llama_facts)
+        sensor = PressureSensor()
 
         self._pool = Pool(
             node=socket.gethostname(),
@@ -67,7 +84,19 @@ class Node:
             clock=clock,
             metrics=metrics,
             on_death=on_death,
+            oom_kills=sensor.oom_kills,
+            lessen=limits.lessen,
         )
+        self._guard = guard = MemoryGuard(
+            guard=Guard(reserve(profile.memory.usable or UNKNOWN_MEMORY)),
+            read=sensor.read,
+            pool=self._pool,
+            limits=limits,
+            clock=clock,
+            metrics=metrics,
+        )
+        #: For the rooms that know no models.
+        self.embed = Embedder(self._pool, lambda: self._parts.settings.models.embedding)
         arrival = Arrival()
         self._models = NodeModels(store, self._pool, arrival)
         self._default = DefaultModel(self._models, settings.models, arrival, show=default_progress(), say=say)
@@ -76,6 +105,7 @@ class Node:
         self._parts = Parts(
             executor=self._pool,
             models=self._models,
+            cache=NodeCache(budgets, self._pool),
             settings=settings,
             metrics=metrics,
             clock=clock,
@@ -86,8 +116,8 @@ class Node:
                 state_dir=str(state),
                 board=lambda: board_status(profile, vitals.read()),
                 models=self._models.list,
-                reasons=knobs.reasons,
-                warnings=lambda: [text for text in (check(),) if text],
+                reasons=(*knobs.reasons, *budgets.reasons),
+                warnings=lambda: [text for text in (check(), guard.warning()) if text],
             ),
         )
 
@@ -105,6 +135,7 @@ class Node:
     def begin(self) -> None:
         """What may take long and need not be waited for."""
         self._background.spawn("default model", self._default.run())
+        self._background.spawn("memory guard", self._guard.run())
 
     def apply(self, config: Config) -> None:
         """Put reloaded settings into force."""
@@ -138,6 +169,8 @@ def _pool_settings(settings: Settings, memory_budget: int, backend: str) -> Pool
         workers=most,
         queue=inference.queue,
         max_gap=inference.max_gap,
+        speculation=inference.speculation,
+        live_threads=inference.live_threads,
         keep_alive=settings.models.keep_alive,
         hang_timeout=inference.hang_timeout,
         backend=backend,

@@ -41,6 +41,11 @@ async def test_what_could_be_pulled(control: Served) -> None:
     assert (entry.name, entry.installed) == ("tiny", True)
 
 
+async def test_the_prefix_cache_is_shown_and_cleared(control: Served) -> None:
+    assert (await control.json("GET", "/admin/cache"))["tiers"][0]["bytes"] == 5
+    assert (await control.json("DELETE", "/admin/cache"))["tiers"][0]["bytes"] == 0
+
+
 async def test_load_and_unload(control: Served) -> None:
     for verb in ("load", "unload"):
         assert (await control.json("POST", f"/admin/models/tiny/{verb}"))["name"] == "tiny"

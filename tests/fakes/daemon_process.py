@@ -37,6 +37,7 @@ class DaemonProcess:
     ) -> None:
         self.folder, self.state = folder, folder / state
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        (folder / "notify").unlink(missing_ok=True)  # of the daemon that ran here before
         self._notify.bind(str(folder / "notify"))
         self._notify.settimeout(LIMIT)
         self._log = (folder / "log").open("w+b")
@@ -90,12 +91,17 @@ class DaemonProcess:
             response = connection.getresponse()
             return response.status, json.loads(response.read())
 
-    def admin(self, path: str) -> Any:
+    def text(self, path: str) -> str:
+        with contextlib.closing(self.connect()) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    def admin(self, path: str, method: str = "GET") -> Any:
         with contextlib.closing(http.client.HTTPConnection("localhost", timeout=LIMIT)) as connection:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.settimeout(LIMIT)
             connection.sock.connect(str(self.control))
-            connection.request("GET", path)
+            connection.request(method, path)
             return json.loads(connection.getresponse().read())
 
     def chat(self, connection: http.client.HTTPConnection, **more: Any) -> http.client.HTTPResponse:

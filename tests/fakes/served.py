@@ -17,6 +17,7 @@ from mongarsd.api.front import Front
 from mongarsd.api.parts import Parts
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import ModelSettings, ServerSettings, Settings
+from mongarsd.ground.status import CacheStatus, CacheTier
 
 
 class Served:
@@ -43,11 +44,26 @@ class Served:
         return await self.json("POST", "/v1/chat/completions", status, json=body)
 
 
+class FakeCache:
+    """Holds something until it is cleared."""
+
+    def __init__(self) -> None:
+        self.held = 5
+
+    async def status(self) -> CacheStatus:
+        return CacheStatus(directory="/state/cache/prefix", tiers=(CacheTier(name="disk", bytes=self.held),))
+
+    async def clear(self) -> CacheStatus:
+        self.held = 0
+        return await self.status()
+
+
 def fake_parts(executor: FakeExecutor | None = None, **server: Any) -> Parts:
     server = {"drain": 1.0, **server}
     return Parts(
         executor=executor or FakeExecutor(),
         models=FakeModels(),
+        cache=FakeCache(),
         settings=Settings(server=ServerSettings(**server), models=ModelSettings(default="tiny")),
         metrics=Metrics(),
         status=node_status,

@@ -78,3 +78,8 @@ def url(daemon: DaemonProcess) -> str:
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[[Path, Path], InstalledModel]:
+    return with_model

@@ -1,0 +1,177 @@
+"""Between the KV cells and the tiers behind them: what to fetch for whom, what to keep of which slot, and when.
+
+A step never waits for a file: blocks are read by another thread before a job is admitted, and slots are saved when
+nothing runs, or before their tokens are replaced if that is quick enough for the running streams.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+from mongarsd.ground.clock import SystemClock
+from mongarsd.inference.cache.store import Fetched, PrefixStore
+from mongarsd.inference.engine.base import BLOCK, Backend
+from mongarsd.inference.engine.cells import MIN_TAIL, Cells
+from mongarsd.inference.engine.pace import Rate
+from mongarsd.inference.engine.sequence import Sequence
+from mongarsd.inference.worker.protocol import CacheStats, Load, TierStats
+
+#: Tokens a second moved between cells and blocks, before it was measured: 32 KiB each at 300 MB/s, a slow Pi.
+FIRST = 10_000.0
+#: Of the bound of a running stream's gap.
+SHARE = 0.8
+#: Seconds the last writes may take when the model is unloaded; the worker is killed after 3.
+LAST = 2.0
+
+
+class Tiers:
+    """Used by the engine's thread only."""
+
+    def __init__(self, backend: Backend, cells: Cells, store: PrefixStore, slots: int, max_gap: float) -> None:
+        self._backend, self._cells, self._store = backend, cells, store
+        self._slots, self._bound = slots, max_gap * SHARE
+        self._wanted: dict[str, Future[Fetched]] = {}  # by job
+        self._chains: dict[str, list[bytes]] = {}
+        self._save: list[int] = []  # slots that may hold something new
+        self._speed = Rate()  # seconds a token, moved between cells and blocks
+        self._speed.add(1 / FIRST)
+        self._hits: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
+        self._misses = 0
+
+    # -- before a job
+
+    def want(self, sequences: Iterable[Sequence], *, streams: bool) -> None:
+        """Look after those whose turn is near: fetch what the tiers have more than the cells."""
+        for sequence in sequences:
+            if sequence.id not in self._chains and sequence.job.cache_prompt:
+                self._ask(sequence)
+            if future := self._wanted.get(sequence.id):
+                sequence.fetching = not future.done()
+                if future.done():
+                    blocks = len(future.result().blocks)
+                    if streams:  # they wait while it is restored
+                        blocks = min(blocks, int(self._bound / (self._speed.value or 1.0) / BLOCK))
+                    sequence.stored = blocks * BLOCK
+
+    def _ask(self, sequence: Sequence) -> None:
+        chain = self._store.keys(sequence.tokens[: len(sequence.tokens) - 1])
+        count = self._store.longest(chain)
+        self._chains[sequence.id] = chain[:count]
+        if count * BLOCK >= self._cells.cached(sequence.tokens) + MIN_TAIL:
+            self._wanted[sequence.id] = self._store.fetch(chain[:count])
+
+    def forget(self, sequence: Sequence) -> None:
+        """The job was admitted or has ended."""
+        self._wanted.pop(sequence.id, None)
+        self._chains.pop(sequence.id, None)
+
+    # -- at its admission
+
+    def restore(self, sequence: Sequence) -> bool:
+        """Fill the sequence's slot with its stored beginning; False: nothing is there."""
+        chain, fetched = self._chains[sequence.id], self._wanted[sequence.id].result()
+        blocks = fetched.blocks[: sequence.cached // BLOCK]
+        begin = time.monotonic()
+        if not self._backend.restore(sequence.slot, blocks):
+            self._store.drop(chain)
+            return False
+        self._speed.add((time.monotonic() - begin) / sequence.cached)
+        self._store.keep(chain, 0, blocks, save=False)  # those from the disk go to RAM, too
+        self._count("disk" if fetched.disk else "ram", sequence.cached)
+        return True
+
+    def placed(self, sequence: Sequence, *, restored: bool) -> None:
+        """It has its slot. Counts what the cells had, if nothing was restored."""
+        if not sequence.cached:
+            self._misses += 1
+        elif not restored:
+            self._count("kv", sequence.cached)
+        sequence.stored = 0  # if it yields its slot, it asks again
+        self.forget(sequence)
+
+    def rescue(self, slot: int, tokens: list[int], *, streams: bool) -> None:
+        """Keep what a slot holds before it is replaced; not if running streams would notice."""
+        if not streams or len(tokens) * (self._speed.value or 0.0) <= self._bound:
+            self._keep(slot, tokens)
+
+    # -- when nothing runs
+
+    def worked(self) -> None:
+        """A step was computed."""
+        self._save = list(range(self._slots))
+
+    def idle(self) -> bool:
+        """Save a little; true if there is more to do at once. Call when nothing runs."""
+        if self._save:
+            slot = self._save.pop()
+            self._keep(slot, self._cells.path(slot))
+            return True
+        self._store.save()
+        return False  # the thread that writes wakes us
+
+    def shrink(self, size: int) -> None:
+        """Memory is short: give back about `size` bytes."""
+        self._store.shrink(size)
+
+    def clear(self) -> None:
+        """Forget everything, idle cells included."""
+        for slot in self._cells.forget():
+            self._backend.trim(slot, 0)
+        self._save = []
+        self._store.clear()
+
+    def close(self) -> None:
+        """Save all there is, for `LAST` seconds at most."""
+        limit = time.monotonic() + LAST
+        while self._save and time.monotonic() < limit:
+            self.idle()
+        self._store.close(max(0.0, limit - time.monotonic()))
+
+    def stats(self) -> CacheStats:
+        tiers = {stats.tier: stats for stats in (self._cells_stats(), *self._store.stats())}
+        return CacheStats(
+            tiers=tuple(
+                TierStats(
+                    tier=name,
+                    hits=self._hits[name],
+                    tokens=self._tokens[name],
+                    bytes=stats.bytes,
+                    blocks=stats.blocks,
+                    evictions=stats.evictions,
+                    written=stats.written,
+                )
+                for name, stats in tiers.items()
+            ),
+            misses=self._misses,
+        )
+
+    def _cells_stats(self) -> TierStats:
+        return TierStats(tier="kv", bytes=self._cells.held * self._backend.info.kv_bytes_per_token)
+
+    def _keep(self, slot: int, tokens: list[int]) -> None:
+        chain = self._store.keys(tokens)
+        missing = self._store.missing(chain)
+        if not missing:
+            return
+        begin = time.monotonic()
+        blocks = self._backend.export(slot, missing.start, missing.stop)
+        if blocks:
+            self._speed.add((time.monotonic() - begin) / len(tokens))
+            self._store.keep(chain, missing.start, blocks)
+
+    def _count(self, tier: str, tokens: int) -> None:
+        self._hits[tier] += 1
+        self._tokens[tier] += tokens
+
+
+def open_tiers(backend: Backend, cells: Cells, load: Load, wake: Callable[[], None]) -> Tiers | None:
+    """None when all tiers are off, or when this model's cells cannot be cut into blocks."""
+    plan = load.cache
+    if not backend.layout or not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
+        return None
+    store = PrefixStore(plan, BLOCK, SystemClock(), (load.model, backend.info.build, backend.layout), wake)
+    return Tiers(backend, cells, store, backend.info.slots, load.max_gap)

@@ -1,0 +1,111 @@
+"""llama.cpp's state of one sequence, cut into blocks of tokens and put together again. Bytes in, bytes out.
+
+The state (llama-kv-cache.cpp, `state_write`) lists the cells, then K of every layer, then V of every layer, each as one
+row a token. So a block of tokens is the same few rows out of each layer. A state that looks any different (V
+transposed, cells with more than a position, a sliding window, a recurrent part behind it) is Unsliceable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAGIC = 0xAF143CD8
+_HEAD = struct.Struct("<IiI")  # magic, sequence, streams
+_CELL = struct.Struct("<iIi")  # position, number of sequences (1), sequence
+_KIND = struct.Struct("<II")  # V transposed, layers
+_PART = struct.Struct("<iQ")  # element type, bytes a row
+
+
+class Unsliceable(Exception):
+    """The state is not made of rows for consecutive tokens from 0 on."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a state has beside its rows; the same for all sequences of a context."""
+
+    streams: int
+    layers: int
+    parts: tuple[tuple[int, int], ...]  # (element type, bytes a row) of each K, then of each V
+
+    @property
+    def row(self) -> int:
+        """Bytes of one token."""
+        return sum(size for _, size in self.parts)
+
+    @property
+    def digest(self) -> str:
+        """Blocks of equal digests fit together. The number of streams is no part of a block."""
+        return hashlib.blake2b(repr((1, self.layers, self.parts)).encode(), digest_size=8).hexdigest()
+
+
+def parse(state: memoryview) -> tuple[Layout, int, tuple[int, ...]]:
+    """(layout, tokens, where the rows of each part begin). Raises Unsliceable."""
+    try:
+        return _parse(state)
+    except struct.error as error:
+        raise Unsliceable(f"the state ends too early: {error}") from error
+
+
+def _parse(state: memoryview) -> tuple[Layout, int, tuple[int, ...]]:
+    magic, _, streams = _HEAD.unpack_from(state)
+    if magic != MAGIC or not 0 < streams <= 256:
+        raise Unsliceable("no sequence state of this library")
+    position, tokens, before = _HEAD.size, 0, 0
+    while not tokens:  # of all streams, only the sequence's own has cells
+        if before == streams:
+            raise Unsliceable("the sequence is empty")
+        (tokens,) = struct.unpack_from("<I", state, position)
+        position += 4
+        before += 1
+    if tokens * _CELL.size > len(state) - position:
+        raise Unsliceable("more cells than bytes")
+    cells = _CELL.iter_unpack(state[position : position + tokens * _CELL.size])
+    if any(place != index or owners != 1 for index, (place, owners, _) in enumerate(cells)):
+        raise Unsliceable("the cells are not consecutive tokens")
+    position += tokens * _CELL.size
+    transposed, layers = _KIND.unpack_from(state, position)
+    position += _KIND.size
+    if transposed or not 0 < layers <= 4096:
+        raise Unsliceable("V is transposed")
+    parts: list[tuple[int, int]] = []
+    begins: list[int] = []
+    end = len(state) - 4 * (streams - before)
+    while position < end and len(parts) < 2 * layers:
+        kind, row = _PART.unpack_from(state, position)
+        parts.append((kind, row))
+        begins.append(position + _PART.size)
+        position += _PART.size + tokens * row
+    if position != end or any(state[end:]) or len(parts) not in (layers, 2 * layers):
+        raise Unsliceable("there is more than rows of K and V")
+    return Layout(streams, layers, tuple(parts)), tokens, tuple(begins)
+
+
+def cut(state: memoryview, size: int, begin: int, end: int) -> list[bytes]:
+    """Blocks number `begin` to `end` (exclusive) of `size` tokens each. Raises Unsliceable."""
+    layout, tokens, begins = parse(state)
+    if end * size > tokens:
+        raise Unsliceable(f"the sequence has {tokens} tokens, not {end * size}")
+    rows = [(at, row * size) for at, (_, row) in zip(begins, layout.parts, strict=True)]
+    return [b"".join(state[at + n * step : at + (n + 1) * step] for at, step in rows) for n in range(begin, end)]
+
+
+def join(layout: Layout, blocks: Sequence[bytes], size: int) -> bytes:
+    """A whole state of `len(blocks) * size` tokens. Raises Unsliceable when a block has another length."""
+    if not blocks or any(len(block) != size * layout.row for block in blocks):
+        raise Unsliceable("a block has a wrong length")
+    tokens = len(blocks) * size
+    views = [memoryview(block) for block in blocks]
+    pieces: list[bytes | memoryview] = [_HEAD.pack(MAGIC, 0, layout.streams), struct.pack("<I", tokens)]
+    pieces.append(b"".join(_CELL.pack(place, 1, 0) for place in range(tokens)))
+    pieces.append(_KIND.pack(0, layout.layers))
+    at = 0
+    for kind, row in layout.parts:
+        pieces.append(_PART.pack(kind, row))
+        pieces += [view[at : at + row * size] for view in views]
+        at += row * size
+    pieces.append(bytes(4 * (layout.streams - 1)))
+    return b"".join(pieces)
