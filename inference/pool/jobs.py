@@ -66,11 +66,11 @@ class Jobs:
                 stream.expire(now)
                 self.forget(stream)
 
-    def blame(self, how: str) -> None:
-        """The worker died: those who ran in it twice end."""
+    def blame(self, how: str, *, guilty: bool = True) -> None:
+        """The worker died: those who ran in it twice end, unless they are not to blame."""
         now = self._clock.monotonic()
         for stream in list(self._streams.values()):
-            stream.crashed(how, now)
+            stream.crashed(how, now, guilty=guilty)
             if stream.ended:
                 self.forget(stream)
 

@@ -56,6 +56,7 @@ class JobStream:
         self.ended = False
         self._meters = meters
         self._crashes = 0
+        self._blamed = 0
         self._accepted = now
         self._handed_over: float | None = None
         self._started_at = now
@@ -93,17 +94,18 @@ class JobStream:
     def fail(self, error: MongarsError, now: float) -> None:
         self.push(Failed(self.job.id, error.info()), now)
 
-    def crashed(self, how: str, now: float) -> None:
+    def crashed(self, how: str, now: float, *, guilty: bool = True) -> None:
         """The worker died. A job that ran in it is blamed, and fails when it was blamed before."""
         if not self.running:
             return
         self.running = False
         self._crashes += 1
-        if self._crashes >= LIVES:
+        self._blamed += guilty
+        if self._blamed >= LIVES:
             message = (
-                f"The model's worker {how}; this request was running in {self._crashes} crashes and is not tried again."
+                f"The model's worker {how}; this request was running in {self._blamed} crashes and is not tried again."
             )
-            self.fail(WorkerCrashed(message, crashes=self._crashes), now)
+            self.fail(WorkerCrashed(message, crashes=self._blamed), now)
 
     def overdue(self, now: float) -> bool:
         left = self._left(now)

@@ -32,7 +32,7 @@ class Knobs:
 
     def plan(self, model: InstalledModel) -> WorkerPlan:
         """Raises DoesNotFit."""
-        advice = recommend(self._profile, _facts(model), self._overrides)
+        advice = recommend(self._profile, facts(model), self._overrides)
         return WorkerPlan(
             slots=advice.slots,
             context=advice.context,
@@ -43,7 +43,7 @@ class Knobs:
         )
 
 
-def _facts(model: InstalledModel) -> ModelFacts:
+def facts(model: InstalledModel) -> ModelFacts:
     return ModelFacts(
         weights=model.size,
         kv_bytes_per_token=model.kv_bytes_per_token,
