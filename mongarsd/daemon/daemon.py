@@ -14,6 +14,7 @@ from pathlib import Path
 from mongarsd import __version__
 from mongarsd.api.front import Front
 from mongarsd.daemon import logs
+from mongarsd.daemon.address import Address
 from mongarsd.daemon.config import NO_KEY, Config
 from mongarsd.daemon.footprint import settle
 from mongarsd.daemon.listen import bind_all, bind_control, bound_address, control_path
@@ -39,6 +40,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._died = False
         self._tasks = Tasks("daemon", self._death)
+        self._addresses: tuple[Address, ...] = ()  # where the node listens
         self._fronts: list[Front] = []
         self._node: Node | None = None
         self._parts = contextlib.AsyncExitStack()  # closes in reverse order what was started
@@ -52,9 +54,9 @@ class Daemon:
         control_file = control_path(settings.control.socket, os.environ, self._state)
         (control,) = self._hold([bind_control(control_file, settings.control.group)])
         self._parts.callback(control_file.unlink, missing_ok=True)
-        addresses = tuple(bound_address(sock) for sock in tcp)
-        if not settings.server.key_hashes and (beyond := [a for a in addresses if not a.loopback]):
-            raise StartError(NO_KEY.format(address=beyond[0]))  # sockets from systemd are not in the settings
+        self._addresses = addresses = tuple(bound_address(sock) for sock in tcp)
+        if missing := self._missing_key(self._config):
+            raise StartError(missing)
         node = Node(self._config, self._state, addresses, self._notifier.status, self._death, self._backend)
         self._node = node
         self._parts.push_async_callback(node.close)
@@ -110,6 +112,12 @@ class Daemon:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
+    def _missing_key(self, config: Config) -> str:
+        """Why these settings would leave the node open to others, or "". Looks at the sockets themselves: systemd's are
+        in no settings, and a reload does not move those that are bound."""
+        beyond = [address for address in self._addresses if not address.loopback]
+        return NO_KEY.format(address=beyond[0]) if beyond and not config.settings.server.key_hashes else ""
+
     def _stop(self, number: int) -> None:
         log.info("got %s", signal.Signals(number).name)
         if self._ending.is_set():
@@ -125,15 +133,18 @@ class Daemon:
         """A broken file keeps the settings that are in force, and the log says so."""
         self._notifier.reloading()
         try:
-            self._config, applied, waiting = merge(self._config, self._load())
+            config, applied, waiting = merge(self._config, self._load())
+            if missing := self._missing_key(config):
+                raise SettingsError(missing)
         except SettingsError as error:
             for line in error.message.splitlines():
                 log.error("%s", line)
             log.error("settings not reloaded: those in force stay")
         else:
-            logs.set_up(self._config.settings.log)
+            self._config = config
+            logs.set_up(config.settings.log)
             if self._node:
-                self._node.apply(self._config)
+                self._node.apply(config)
             log.info("settings reloaded: %s", ", ".join(applied) or "nothing changed")
             if waiting:
                 log.warning("these changed settings need a restart: %s", ", ".join(waiting))

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
+import signal
 from importlib import resources
+from pathlib import Path
 
-from mongarsd.daemon.config import FIELDS, load
+import pytest
+
+from mongarsd.daemon import daemon
+from mongarsd.daemon.address import Address
+from mongarsd.daemon.config import FIELDS, Config, load
+from mongarsd.daemon.keys import key_hash, new_key
 from mongarsd.daemon.reload import RELOADABLE, merge
 
 
@@ -41,3 +50,23 @@ def test_merge_of_the_same_changes_nothing() -> None:
     config = load(None, {}, {})
     merged, applied, waiting = merge(config, load(None, {}, {}))
     assert (merged.settings, applied, waiting) == (config.settings, [], [])
+
+
+async def test_the_last_key_stays_while_others_can_reach_the_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The new settings are in order for the loopback they name, but the sockets stay where they are."""
+    common = {"MONGARSD_MODELS_OFFLINE": "1", "MONGARSD_SERVER_LISTEN": "127.0.0.1:0"}
+    closed = load(None, {**common, "MONGARSD_SERVER_KEY_HASHES": key_hash(new_key())}, {})
+    given: list[Config] = [load(None, common, {})]
+    monkeypatch.setattr(daemon, "bound_address", lambda sock: Address("192.168.1.5", sock.getsockname()[1]))
+    caplog.set_level(logging.INFO, "mongarsd.daemon.daemon")
+    running = daemon.Daemon(closed, tmp_path, lambda: given[0])
+    try:
+        await running.start()
+        signal.raise_signal(signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        assert "settings not reloaded" in caplog.text
+        assert "settings reloaded" not in caplog.text
+    finally:
+        await running.close()
