@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -53,8 +54,9 @@ class StateDirectory:
                 f"another mongarsd{f' (process {holder})' if holder else ''} uses the state directory {path}; "
                 "stop it, or name another directory with --state-dir"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without a name, and the models still serve
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Idempotent. The file stays: removing it would let a third daemon lock another inode."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,17 @@ def test_private_and_locked(tmp_path: Path) -> None:
     state.close()
     state.close()
     StateDirectory(path).close()
+
+
+def test_on_a_full_disk_it_is_locked_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    state = StateDirectory(tmp_path)
+    with pytest.raises(StartError, match="another mongarsd uses"):
+        StateDirectory(tmp_path)
+    state.close()
 
 
 @pytest.mark.parametrize("bad", ["file", "file/below", "/proc/mongarsd"])
