@@ -23,6 +23,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         request.protocol.on_time()
     clock = request.app[PARTS].clock
     begin = clock.monotonic()
+    client = address(request.transport) or "local"  # now: a client that goes away takes its address along
     status, size = CLIENT_GONE, 0
     try:
         response = await handler(request)
@@ -31,10 +32,10 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
             size = len(response.body)
         return response
     finally:
-        _record(request, status, size or request.writer.output_size, clock.monotonic() - begin)
+        _record(request, client, status, size or request.writer.output_size, clock.monotonic() - begin)
 
 
-def _record(request: web.Request, status: int, size: int, seconds: float) -> None:
+def _record(request: web.Request, client: str, status: int, size: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     # The route's pattern, not the path: a label must not grow with what clients send.
     route = resource.canonical if resource else "none"
@@ -43,6 +44,5 @@ def _record(request: web.Request, status: int, size: int, seconds: float) -> Non
     http.seconds.observe(seconds, route)
     if not log.isEnabledFor(logging.INFO):
         return
-    client = address(request.transport) or "local"
     path = request.raw_path.partition("?")[0][:MAX_PATH]
     log.info("%s %s %d %.0f ms %d B %s", request.method, path, status, seconds * 1000, size, client)

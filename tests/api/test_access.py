@@ -39,6 +39,7 @@ async def test_a_client_that_left_is_told_apart(caplog: pytest.LogCaptureFixture
                     break
                 await asyncio.sleep(0.005)
     assert " 499 " in caplog.text
+    assert " B 127.0.0.1" in caplog.text
 
 
 async def test_a_refusal_is_logged_with_its_status(served: Served, caplog: pytest.LogCaptureFixture) -> None:
