@@ -136,7 +136,7 @@ def _tool_call(call: Mapping[str, Any]) -> Turn:
         return dict(call)
     try:
         arguments = json.loads(function["arguments"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return dict(call)  # a model wrote that: the template shows it as it is
     return {**call, "function": {**function, "arguments": arguments}}
 

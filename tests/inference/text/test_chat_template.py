@@ -123,7 +123,7 @@ def test_without_tools_the_name_is_none_and_absent_fields_are_undefined() -> Non
     assert render(source, HI) == "True False False"
 
 
-@pytest.mark.parametrize("arguments", ["not json", {"at": 1}])
+@pytest.mark.parametrize("arguments", ["not json", "[" * 100_000, {"at": 1}])
 def test_arguments_that_are_no_json_text_stay_as_they_are(arguments: object) -> None:
     call = {"function": {"name": "f", "arguments": arguments}}
     source = "{{ messages[0].tool_calls[0].function.arguments }}"
