@@ -37,3 +37,25 @@ def default_model() -> Path:
             await store.close()
 
     return asyncio.run(fetch())
+
+
+@pytest.fixture(scope="session")
+def embedding_model() -> Path:
+    """The state directory that has all-MiniLM-L6-v2; fetched once if it is not there (105 MB)."""
+    from mongarsd.ground.errors import InvalidModel, ModelNotFound
+    from mongarsd.ground.settings import ModelSettings
+    from mongarsd.inference.models.store import ModelStore
+
+    async def fetch() -> Path:
+        store = ModelStore(STATE)
+        name = ModelSettings().embedding
+        try:
+            store.resolve(name)
+        except (ModelNotFound, InvalidModel):
+            async for _ in store.pull(name):
+                pass
+        finally:
+            await store.close()
+        return STATE
+
+    return asyncio.run(fetch())

@@ -9,7 +9,7 @@ from itertools import groupby
 from msgspec import structs
 
 from mongarsd.ground.errors import DeadlineExceeded, MongarsError, WorkerCrashed
-from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
+from mongarsd.ground.job import Delta, Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
 from mongarsd.inference.pool.meters import Meters
 
 #: Events that may wait for a slow reader before they are merged: then its memory is the answer's text, no more.
@@ -28,6 +28,7 @@ def merge(deltas: Sequence[Delta]) -> Delta:
         "".join(delta.text for delta in deltas),
         "".join(delta.reasoning for delta in deltas),
         tuple(logprob for delta in deltas for logprob in delta.logprobs),
+        tuple(call for delta in deltas for call in delta.calls),
     )
 
 
@@ -83,6 +84,8 @@ class JobStream:
             self._count_delta(event, now)
         elif isinstance(event, Started):
             event = self._start(event)
+        elif isinstance(event, Embedded):
+            self._meters.embeddings.add(by=len(self.job.embed or ()))
         else:
             event = self._end(event)
         self._pending.append(event)
@@ -170,6 +173,8 @@ class JobStream:
             self._count_end("failed" if self.started else "refused", None)
             return event
         if self.started is not None:
+            self._meters.drafted_tokens.add(by=event.timings.drafted)
+            self._meters.accepted_tokens.add(by=event.timings.accepted)
             event = structs.replace(
                 event,
                 usage=Usage(self.started.prompt, event.usage.completion, self.started.cached),
@@ -188,6 +193,8 @@ class JobStream:
             prefill=max(0.0, first - self._started_at),
             decode=max(0.0, self._last_at - first),
             restarts=last.restarts + self._crashes,
+            drafted=last.drafted,
+            accepted=last.accepted,
         )
 
     def _count_end(self, outcome: str, usage: Usage | None) -> None:

@@ -8,10 +8,13 @@ from mongarsd.ground.errors import DoesNotFit
 from mongarsd.ground.status import Reasoned
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.pool.plan import WorkerPlan
-from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts
+from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx
 from mongarsd.tuning.fit import memory_budget
-from mongarsd.tuning.profile import HardwareProfile
+from mongarsd.tuning.profile import HardwareProfile, human
 from mongarsd.tuning.recommend import Overrides, recommend
+
+#: For the threads of a model whose memory is estimated otherwise.
+NO_MEMORY = ModelFacts(weights=0, kv_bytes_per_token=0, context_train=512, layers=1, repacks=False)
 
 
 class Knobs:
@@ -32,6 +35,8 @@ class Knobs:
 
     def plan(self, model: InstalledModel) -> WorkerPlan:
         """Raises DoesNotFit."""
+        if model.format == "onnx":
+            return self._plan_onnx(model)
         advice = recommend(self._profile, facts(model), self._overrides)
         return WorkerPlan(
             slots=advice.slots,
@@ -40,6 +45,28 @@ class Knobs:
             prefill_threads=advice.prefill_threads,
             gpu_layers=advice.gpu_layers,
             memory=advice.memory,
+        )
+
+    def _plan_onnx(self, model: InstalledModel) -> WorkerPlan:
+        """Threads as for any model; one job is computed at a time, with whatever else waits."""
+        threads = structs.replace(self._overrides, slots=None, context=None)
+        advice = recommend(self._profile, NO_MEMORY, threads)
+        need = estimate_onnx(model.size, model.float_bytes)
+        if need > self.memory_budget:
+            raise DoesNotFit(
+                f"{model.name} needs {human(need)}, but only {human(self.memory_budget)} may be used: free some memory",
+                need=need,
+                have=self.memory_budget,
+            )
+        return WorkerPlan(
+            slots=1,
+            context=model.context_length,
+            decode_threads=advice.decode_threads,
+            prefill_threads=advice.prefill_threads,
+            gpu_layers=advice.gpu_layers,
+            memory=need,
+            files={role: str(path) for role, path in model.paths.items()},
+            backend="onnx",
         )
 
 

@@ -20,6 +20,7 @@ RELOADABLE = frozenset(
         "server.max_connections_per_client",
         "server.write_timeout",
         "server.ping_interval",
+        "models.embedding",
         "models.keep_alive",
         "inference.max_tokens",
         "log.level",

@@ -30,8 +30,16 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True):
     tool_call_id: str | None = None
 
 
+class ToolChoice(enum.StrEnum):
+    AUTO = "auto"  # the model decides
+    NONE = "none"  # it sees the tools, and must not call any
+    REQUIRED = "required"  # it must call at least one
+
+
 class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One sequence to generate. Exactly one of `messages`, `text` and `tokens` is the prompt.
+
+    Or texts to turn into vectors: then `embed` holds them, and nothing is generated.
 
     `produced` holds the tokens already delivered to the client: whoever runs the job goes on after the last of them.
     """
@@ -41,7 +49,12 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     messages: tuple[Message, ...] | None = None
     text: str | None = None
     tokens: tuple[int, ...] | None = None
-    tools: tuple[dict[str, Any], ...] = ()
+    embed: tuple[str, ...] | None = None
+    tools: tuple[dict[str, Any], ...] = ()  # OpenAI's form, checked
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    tool_name: str | None = None  # with REQUIRED: this one
+    parallel_tool_calls: bool = True
+    grammar: str | None = None  # GBNF, checked; binds the answer, not the reasoning before it
     template_args: dict[str, Any] = {}  # extra names for the chat template, e.g. {"enable_thinking": false}
     sampling: Sampling = Sampling()
     max_tokens: int | None = None  # counts `produced` too; None = what the context leaves
@@ -74,6 +87,8 @@ class Timings(Struct, frozen=True, omit_defaults=True):
     prefill: float = 0.0  # admission to first token
     decode: float = 0.0  # first token to last
     restarts: int = 0  # how often the job was moved after a crash
+    drafted: int = 0  # tokens guessed ahead, and how many of them were right
+    accepted: int = 0
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
@@ -102,14 +117,35 @@ class Started(Struct, frozen=True, omit_defaults=True, tag="started"):
     restarted: bool = False
 
 
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """A whole call. `index` counts the calls of an answer."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str  # JSON text of an object
+
+
 class Delta(Struct, frozen=True, omit_defaults=True, tag="delta"):
-    """New tokens and exactly their text (the last one of a job may be cut by a stop string)."""
+    """New tokens and exactly their text (the last one of a job may be cut by a stop string).
+
+    The text of a tool call comes as a call, with the tokens that complete it; till then its tokens come without text.
+    """
 
     job: str
     tokens: tuple[int, ...]
     text: str = ""
     reasoning: str = ""  # text inside <think>…</think>
     logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+
+
+class Embedded(Struct, frozen=True, omit_defaults=True, tag="embedded"):
+    """The vectors of all texts of a job, in their order."""
+
+    job: str
+    vectors: bytes  # little-endian float32, `dimensions` of them for each text, of length 1
+    dimensions: int
 
 
 class Finished(Struct, frozen=True, omit_defaults=True, tag="finished"):
@@ -125,4 +161,4 @@ class Failed(Struct, frozen=True, omit_defaults=True, tag="failed"):
     error: ErrorInfo
 
 
-Event = Started | Delta | Finished | Failed
+Event = Started | Delta | Embedded | Finished | Failed

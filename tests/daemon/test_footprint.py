@@ -14,7 +14,7 @@ from typing import NamedTuple
 HEAVY = frozenset(
     {
         "apscheduler", "huggingface_hub", "jinja2", "llama_cpp", "numpy", "onnxruntime", "prometheus_client", "psutil",
-        "rich", "sqlite_utils", "typer", "zeroconf",
+        "rich", "sqlite_utils", "tokenizers", "typer", "zeroconf",
     }
 )  # fmt: skip
 RSS = 50 * 1000  # kB

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mongarsd.tuning.estimate import DEFAULT_MODEL, estimate, estimate_memory
+from mongarsd.tuning.estimate import DEFAULT_MODEL, estimate, estimate_memory, estimate_onnx
 
 #: (slots, context, RSS, anonymous memory), bytes: a worker with SmolLM2-135M Q4_0 after prompts of 1,536 tokens.
 MEASURED = [
@@ -37,3 +37,9 @@ def test_grows_with_slots_and_context(slots: int, context: int, more_slots: int,
     assert small < estimate_memory(DEFAULT_MODEL, slots + more_slots, context)
     assert small < estimate_memory(DEFAULT_MODEL, slots, context + more_context)
     assert small >= slots * context * DEFAULT_MODEL.kv_bytes_per_token + DEFAULT_MODEL.weights
+
+
+def test_an_onnx_model_is_budgeted_as_32_bit_numbers() -> None:
+    need = estimate_onnx(22_928_619, 90_470_720)
+    assert 220e6 <= need <= 270e6, "measured while loading all-MiniLM-L6-v2 int8: 220 MB"
+    assert estimate_onnx(90_470_720, 90_470_720) == need, "a file of floats is not counted twice"

@@ -17,8 +17,8 @@ from mongarsd.api.openai.run import follow, together
 from mongarsd.api.openai.stream import DONE, EventStream
 from mongarsd.api.openai.usage import timings, usage
 from mongarsd.api.parts import PARTS, Parts
-from mongarsd.ground.errors import ModelNotFound
-from mongarsd.ground.job import Delta, Finished, FinishReason, Job, TokenLogprob
+from mongarsd.ground.errors import BadRequest, ModelNotFound
+from mongarsd.ground.job import Delta, Finished, FinishReason, Job, TokenLogprob, ToolCall
 from mongarsd.ground.status import ModelStatus
 
 
@@ -30,12 +30,14 @@ class Collected:
         self._reasoning: list[str] = []
         self._said: list[str] = []
         self.logprobs: list[TokenLogprob] = []
+        self.calls: list[ToolCall] = []
 
     async def add(self, delta: Delta) -> None:
         self._text.append(delta.text)
         self._reasoning.append(delta.reasoning)
         self._said.append(delta.reasoning + delta.text)
         self.logprobs.extend(delta.logprobs)
+        self.calls.extend(delta.calls)
 
     @property
     def text(self) -> str:
@@ -58,6 +60,8 @@ def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
     except ModelNotFound as error:
         error.param = "model"
         raise
+    if model.kind == "embedding":
+        raise BadRequest(f"model: {model.name} makes embeddings and answers nothing: see /v1/embeddings", param="model")
     return model, Order(model.digest, account(request), parts.settings.inference.max_tokens)
 
 
@@ -80,15 +84,18 @@ async def stream(
 
         async def one(index: int, job: Job) -> Finished:
             head = chunks.first(index)
+            called = False
 
             async def deliver(delta: Delta) -> None:
-                nonlocal head
+                nonlocal head, called
+                called = called or bool(delta.calls)
                 if event := chunks.delta(index, delta):
                     await out.send(head + event)
                     head = b""
 
             end = await follow(parts, job, deliver)
-            await out.send(head + chunks.last(index, finish_word(end), timings(end) if len(jobs) == 1 else None))
+            word = finish_word(end, called)
+            await out.send(head + chunks.last(index, word, timings(end) if len(jobs) == 1 else None))
             return end
 
         ends = await together([one(index, job) for index, job in enumerate(jobs)])
@@ -96,8 +103,11 @@ async def stream(
     return out.response
 
 
-def finish_word(end: Finished) -> FinishWord:
-    return "stop" if end.reason is FinishReason.STOP else "length"
+def finish_word(end: Finished, called: bool = False) -> FinishWord:
+    """`called`: the answer has tool calls."""
+    if end.reason is not FinishReason.STOP:
+        return "length"
+    return "tool_calls" if called else "stop"
 
 
 def wants_usage(options: Options) -> bool:

@@ -54,9 +54,22 @@ class TimingsObject(Struct, frozen=True):
     predicted_ms: float
     predicted_per_second: float
     queue_ms: float
+    draft_n: int  # tokens guessed ahead
+    draft_n_accepted: int
 
 
 FinishWord = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class CalledFunction(Struct, frozen=True):
+    name: str
+    arguments: str  # JSON text
+
+
+class AnswerToolCall(Struct, frozen=True, kw_only=True):
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
 
 
 class AnswerMessage(Struct, frozen=True, kw_only=True):
@@ -64,6 +77,7 @@ class AnswerMessage(Struct, frozen=True, kw_only=True):
     content: str | None
     refusal: None = None
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[AnswerToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct, frozen=True):
@@ -84,10 +98,25 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     system_fingerprint: str
 
 
+class ChunkFunction(Struct, frozen=True, kw_only=True):
+    name: str | UnsetType = UNSET
+    arguments: str
+
+
+class ChunkToolCall(Struct, frozen=True, kw_only=True):
+    """`id`, `type` and the name come once for each index."""
+
+    index: int
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+    function: ChunkFunction
+
+
 class ChunkDelta(Struct, frozen=True, kw_only=True):
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ChunkToolCall] | UnsetType = UNSET
 
 
 class ChunkChoice(Struct, frozen=True):
@@ -141,6 +170,8 @@ class Model(Struct, frozen=True, kw_only=True):
     architecture: str
     parameters: int
     quantization: str
+    kind: Literal["chat", "embedding"]
+    dimensions: int | UnsetType = UNSET  # numbers in a vector, of embedding models
     context_length: int  # tokens: as loaded, else as trained
     licence: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from mongarsd.api.openai.answer import json
@@ -28,6 +29,8 @@ def _model(status: ModelStatus) -> Model:
         architecture=status.architecture,
         parameters=status.parameters,
         quantization=status.quantization,
+        kind=status.kind,
+        dimensions=status.dimensions or msgspec.UNSET,
         context_length=status.context or status.context_length,
         licence=status.licence,
     )

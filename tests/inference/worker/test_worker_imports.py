@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("numpy", "onnxruntime", "aiohttp", "asyncio", "jinja2", "llama_cpp", "psutil", "prometheus_client")
+HEAVY = (
+    "numpy", "onnxruntime", "tokenizers", "aiohttp", "asyncio", "jinja2", "llama_cpp", "psutil", "prometheus_client",
+)  # fmt: skip
 
 
 def test_the_worker_imports_no_backend_until_it_is_told_which() -> None:

@@ -1,0 +1,1 @@
+"""The ONNX Runtime backend: models that turn texts into vectors."""

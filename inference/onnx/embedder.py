@@ -1,0 +1,171 @@
+"""The step loop of a worker that embeds: jobs in, one run of the model a step, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mongarsd.ground.clock import Clock
+from mongarsd.ground.errors import BadRequest, Busy, DeadlineExceeded, MongarsError
+from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
+from mongarsd.inference.onnx.batches import Queue, Tokens, Work
+from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
+
+#: Tokens of all jobs together: 16 MB. One request of 2,048 long texts has half a million.
+MAX_TOKENS = 4_000_000
+#: The weight of the newest run in the measured rate.
+FRESH = 0.2
+
+
+class Vectors(Protocol):
+    """What is needed of `session.Session`."""
+
+    def vectors(self, texts: Sequence[Tokens]) -> list[bytes]: ...
+
+
+class Embedder:
+    """Used by one thread, but for `prepare`. `step()` returns the events of one run; idle when `busy` is false."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        tokenize: Callable[[Sequence[str]], list[Tokens]],
+        model: Vectors,
+        clock: Clock,
+        load: Load,
+    ) -> None:
+        self.info = info
+        self._tokenize = tokenize
+        self._model = model
+        self._clock = clock
+        self._node = load.node
+        self._most = load.queue + load.slots
+        self._queue = Queue()
+        self._events: list[Event] = []
+        self._rate = 0.0  # tokens a second
+        self._step = 0.0  # seconds
+
+    @property
+    def busy(self) -> bool:
+        return len(self._queue) > 0 or bool(self._events)
+
+    def prepare(self, job: Job) -> list[Tokens] | Failed:
+        """May run in another thread than `step`."""
+        if not job.embed:
+            error = BadRequest("this model makes embeddings and answers nothing: use /v1/embeddings", param="model")
+            return Failed(job.id, error.info())
+        return self._tokenize(job.embed)
+
+    def submit(self, job: Job, texts: list[Tokens]) -> None:
+        """Queue the job, or answer with Failed."""
+        work = Work(job, texts, self._clock.monotonic(), self.info.dimensions)
+        backlog = self._queue.backlog
+        if len(self._queue) >= self._most or (backlog and backlog + work.size > MAX_TOKENS):
+            seconds = backlog / self._rate if self._rate else 1.0
+            error = Busy(
+                f"{len(self._queue)} jobs are waiting already: try again in about {seconds:.0f} s",
+                retry_after=max(1.0, seconds / 2),
+                position=len(self._queue),
+                estimate=seconds,
+            )
+            self._events.append(Failed(job.id, error.info()))
+        else:
+            self._queue.push(work)
+
+    def cancel(self, job: str) -> None:
+        """An unknown job has ended already."""
+        if work := self._queue.pop(job):
+            self._end(work, FinishReason.CANCELLED)
+
+    def step(self) -> tuple[Event, ...]:
+        """One run of the model."""
+        self._expire()
+        if run := self._queue.run():
+            self._compute(run)
+        events, self._events = tuple(self._events), []
+        return events
+
+    def pulse(self) -> Pulse:
+        jobs = len(self._queue)
+        return Pulse(
+            busy_slots=min(jobs, self.info.slots),
+            queued=max(0, jobs - self.info.slots),
+            backlog_prefill=self._queue.backlog,
+            backlog_decode=0,
+            prefill_rate=self._rate,
+            decode_rate=0.0,
+            step=self._step,
+            cached_tokens=0,
+        )
+
+    def _compute(self, run: list[tuple[Work, int]]) -> None:
+        begin = self._clock.monotonic()
+        for work in dict.fromkeys(work for work, _ in run):
+            if work.started is None:
+                work.started = begin
+                self._events.append(Started(work.job.id, self._node, begin - work.arrived, work.size))
+        try:
+            vectors = self._model.vectors([work.texts[index] for work, index in run])
+        except MongarsError as error:
+            self._fail(run, error)
+            return
+        except Exception as error:  # of onnxruntime, which has no common class: a token the model does not know
+            self._fail(run, MongarsError(f"the model could not compute this: {str(error)[:300]}"))
+            return
+        took = self._clock.monotonic() - begin
+        self._measure(sum(len(work.texts[index]) for work, index in run), took)
+        for (work, index), vector in zip(run, vectors, strict=True):
+            work.put(index, vector)
+            if work.done:
+                self._queue.pop(work.job.id)
+                self._events.append(Embedded(work.job.id, bytes(work.vectors), self.info.dimensions))
+                self._end(work, FinishReason.STOP)
+
+    def _measure(self, tokens: int, took: float) -> None:
+        rate = tokens / max(took, 1e-6)
+        self._rate += (rate - self._rate) * (FRESH if self._rate else 1.0)
+        self._step += (took - self._step) * (FRESH if self._step else 1.0)
+
+    def _expire(self) -> None:
+        now = self._clock.monotonic()
+        for work in self._queue.works():
+            if work.expires <= now:
+                self._queue.pop(work.job.id)
+                if work.started is None:
+                    error = DeadlineExceeded("the job's time was up before its turn came: allow more")
+                    self._events.append(Failed(work.job.id, error.info()))
+                else:
+                    self._end(work, FinishReason.DEADLINE)
+
+    def _fail(self, run: list[tuple[Work, int]], error: MongarsError) -> None:
+        for work in dict.fromkeys(work for work, _ in run):
+            self._queue.pop(work.job.id)
+            self._events.append(Failed(work.job.id, error.info()))
+
+    def _end(self, work: Work, reason: FinishReason) -> None:
+        now = self._clock.monotonic()
+        started = now if work.started is None else work.started
+        timings = Timings(queue=started - work.arrived, prefill=now - started)
+        self._events.append(Finished(work.job.id, reason, Usage(work.size, 0), timings))
+
+
+def open_embedder(load: Load, clock: Clock) -> Embedder:
+    """Load model and tokenizer. Raises InvalidModel."""
+    from mongarsd.inference.onnx.session import Session
+    from mongarsd.inference.onnx.tokens import Tokenizer
+
+    tokenizer = Tokenizer(load.files["tokenizer"], load.context)
+    session = Session(load)
+    info = ModelInfo(
+        architecture="onnx",
+        parameters=session.parameters,
+        vocabulary=tokenizer.vocabulary,
+        context_train=load.context,
+        context=load.context,
+        slots=load.slots,
+        kv_bytes_per_token=0,
+        has_template=False,
+        dimensions=session.dimensions,
+        build=session.build,
+    )
+    return Embedder(info, tokenizer, session, clock, load)

@@ -1,0 +1,44 @@
+"""Texts to tokens, with the model's own tokenizer.json."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+
+from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.onnx.batches import Tokens
+
+#: Characters looked at for each token the model reads; what is longer than that is cut anyway, and would cost memory.
+CHARACTERS = 64
+#: Texts handed over at once: the library lets other threads run meanwhile, and keeps 150 bytes a token until the end.
+TOGETHER = 8
+
+
+class Tokenizer:
+    def __init__(self, path: str, context: int) -> None:
+        """Raises InvalidModel."""
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the cores belong to the model
+        import tokenizers  # 10 MB that only this worker needs
+
+        self._characters = context * CHARACTERS
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(path)
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(context)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library panics with a class of its own, outside Exception
+            raise InvalidModel(f"The tokenizer of the model cannot be used: {str(error)[:300]}") from None
+
+    @property
+    def vocabulary(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """Each text's tokens with the special ones, cut at the model's context."""
+        found: list[Tokens] = []
+        for start in range(0, len(texts), TOGETHER):
+            some = [text[: self._characters] for text in texts[start : start + TOGETHER]]
+            found += [array("i", encoding.ids) for encoding in self._tokenizer.encode_batch_fast(some)]
+        return found

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import pytest
+
+from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.errors import InvalidModel
+from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started
+from mongarsd.inference.onnx.embedder import Embedder
+from mongarsd.inference.worker.protocol import Load, ModelInfo
+
+LOAD = Load(
+    model="m", path="", node="here", slots=1, context=256, decode_threads=1, prefill_threads=1, queue=2, max_gap=1.0
+)
+INFO = ModelInfo(
+    architecture="onnx", parameters=1, vocabulary=9, context_train=256, context=256, slots=1, kv_bytes_per_token=0,
+    has_template=False, dimensions=1,
+)  # fmt: skip
+
+
+class Letters:
+    """A token for each letter; a text's vector is its first letter, four times. Each run takes a second."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.runs: list[int] = []
+        self.error: Exception | None = None
+
+    def tokens(self, texts: Sequence[str]) -> list[array[int]]:
+        return [array("i", list(text.encode())) for text in texts]
+
+    def vectors(self, texts: Sequence[array[int]]) -> list[bytes]:
+        self.clock.advance(1.0)
+        self.runs.append(len(texts))
+        if self.error:
+            raise self.error
+        return [bytes([text[0]]) * 4 for text in texts]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.model = Letters(self.clock)
+        self.embedder = Embedder(INFO, self.model.tokens, self.model, self.clock, LOAD)
+
+    def submit(self, name: str, *texts: str, **more: object) -> None:
+        job = Job(id=name, model="m", embed=texts, **more)  # type: ignore[arg-type]
+        self.embedder.submit(job, self.embedder.prepare(job))  # type: ignore[arg-type]
+
+    def rest(self) -> list[Event]:
+        events: list[Event] = []
+        for _ in range(100):
+            events += self.embedder.step()
+            if not self.embedder.busy:
+                return events
+        raise AssertionError("it does not end")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_job_starts_gives_its_vectors_in_order_and_ends(bench: Bench) -> None:
+    bench.submit("a", "bbb", "c" * 40, "dd")
+    started, embedded, finished = bench.rest()
+    assert started == Started("a", "here", 0.0, 45)
+    assert embedded == Embedded("a", b"bbbbccccdddd", 1)
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.usage.prompt, finished.usage.completion) == (FinishReason.STOP, 45, 0)
+    assert finished.timings.prefill == 2.0
+
+
+def test_jobs_that_wait_together_are_computed_together(bench: Bench) -> None:
+    for name in "abc":
+        bench.submit(name, name, name * 2)
+    events = bench.rest()
+    assert bench.model.runs == [6]
+    assert sorted(event.job for event in events if isinstance(event, Embedded)) == ["a", "b", "c"]
+
+
+def test_the_queue_is_bounded(bench: Bench) -> None:
+    for name in "abcd":
+        bench.submit(name, name)
+    failed = [event for event in bench.rest() if isinstance(event, Failed)]
+    assert [(event.job, event.error.code) for event in failed] == [("d", "busy")]
+    assert failed[0].error.detail["retry_after"] >= 1
+
+
+def test_cancel_before_and_between_the_runs(bench: Bench) -> None:
+    bench.submit("a", *["x"] * 100)
+    bench.embedder.step()
+    bench.embedder.cancel("a")
+    bench.embedder.cancel("nobody")
+    events = bench.rest()
+    assert [type(event) for event in events] == [Finished]
+    assert isinstance(events[0], Finished)
+    assert events[0].reason is FinishReason.CANCELLED
+    assert bench.model.runs == [64]
+
+
+def test_a_deadline_ends_a_job_that_runs_and_one_that_waits(bench: Bench) -> None:
+    bench.submit("a", *["x"] * 300, deadline=1.5)
+    bench.submit("b", "y" * 100, deadline=0.5)
+    events = bench.rest()
+    assert [(type(e), e.job) for e in events] == [(Started, "a"), (Failed, "b"), (Finished, "a")]
+    assert isinstance(events[1], Failed)
+    assert events[1].error.code == "deadline_exceeded"
+    assert isinstance(events[2], Finished)
+    assert events[2].reason is FinishReason.DEADLINE
+
+
+@pytest.mark.parametrize("error", [RuntimeError("indices element out of data bounds"), InvalidModel("no numbers")])
+def test_what_the_model_cannot_compute_fails_its_jobs_and_no_others(bench: Bench, error: Exception) -> None:
+    bench.submit("a", "x")
+    bench.model.error = error
+    assert [type(event) for event in bench.rest()] == [Started, Failed]
+    bench.model.error = None
+    bench.submit("b", "x")
+    assert [type(event) for event in bench.rest()] == [Started, Embedded, Finished]
+
+
+def test_a_chat_job_is_refused(bench: Bench) -> None:
+    refused = bench.embedder.prepare(Job(id="a", model="m", text="hello"))
+    assert isinstance(refused, Failed)
+    assert refused.error.code == "invalid_request"
+
+
+def test_the_pulse_says_what_waits_and_how_fast_it_goes(bench: Bench) -> None:
+    bench.submit("a", *["xxxx"] * 100)
+    bench.submit("b", "y")
+    before = bench.embedder.pulse()
+    assert (before.busy_slots, before.queued, before.backlog_prefill) == (1, 1, 401)
+    bench.rest()
+    after = bench.embedder.pulse()
+    assert (after.busy_slots, after.queued, after.backlog_prefill) == (0, 0, 0)
+    assert after.prefill_rate > 0
