@@ -36,8 +36,8 @@ class LlamaSampler:
         for token in tokens:
             accept(chain, token)
 
-    def sample(self, row: int) -> Sampled:
-        index = self._context.output(row)
+    def sample(self, row: int, output: int = 0) -> Sampled:
+        index = self._context.output(row, output)
         token = self._lib.llama_sampler_sample(self._open(), self._context.handle, index)  # accepts it too
         if self._alternatives is None:
             return Sampled(token, None)

@@ -10,6 +10,7 @@ from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.fake import END, FakeBackend, next_token
 from mongarsd.inference.engine.loop import Engine, prepare
 from mongarsd.inference.engine.scheduler import Scheduler
+from mongarsd.inference.engine.speculation import Speculation
 from mongarsd.inference.worker.protocol import Load
 
 GREEDY = Sampling(temperature=0.0)
@@ -69,10 +70,19 @@ def answer(text: str, max_tokens: int, context: int = 512) -> bytes:
 class Bench:
     """Runs an engine by hand and keeps what it said, by job."""
 
-    def __init__(self, slots: int = 4, context: int = 512, queue: int = 8, batch: int = 64) -> None:
+    def __init__(
+        self,
+        slots: int = 4,
+        context: int = 512,
+        queue: int = 8,
+        batch: int = 64,
+        speculation: Speculation | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.backend = FakeBackend(load(slots, context, queue))
-        self.scheduler = Scheduler(slots=slots, context=context, queue=queue, max_gap=0.25, batch=batch)
+        self.scheduler = Scheduler(
+            slots=slots, context=context, queue=queue, max_gap=0.25, batch=batch, speculation=speculation
+        )
         self.engine = Engine(self.backend, self.scheduler, self.clock, "here")
         self.events: dict[str, list[Event]] = defaultdict(list)
 

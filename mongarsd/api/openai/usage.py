@@ -29,6 +29,8 @@ def timings(end: Finished) -> TimingsObject:
         # The first token falls at the end of the prefill, so `decode` is the time of the others.
         predicted_per_second=_rate(used.completion - 1, took.decode),
         queue_ms=_ms(took.queue),
+        draft_n=took.drafted,
+        draft_n_accepted=took.accepted,
     )
 
 

@@ -9,16 +9,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mongarsd.ground.errors import ErrorInfo
 from mongarsd.ground.job import Failed, Finished, FinishReason, Job, Priority
+from mongarsd.inference.engine.speculation import Speculation
 
 CONTEXT = 96
-WORDS = ["the same long beginning of many prompts, ", "something else, ", "tail "]
+WORDS = ["the same long beginning of many prompts, ", "something else, ", "tail ", "| "]
 
 
 class EngineMachine(RuleBasedStateMachine):
-    @initialize(slots=st.integers(1, 4), queue=st.integers(0, 4), batch=st.sampled_from([16, 64]))
-    def start(self, slots: int, queue: int, batch: int) -> None:
+    @initialize(
+        slots=st.integers(1, 4), queue=st.integers(0, 4), batch=st.sampled_from([16, 64]), speculate=st.booleans()
+    )
+    def start(self, slots: int, queue: int, batch: int, speculate: bool) -> None:
         self.size = (slots, queue, batch)
-        self.bench = Bench(slots=slots, context=CONTEXT, queue=queue, batch=batch)
+        self.speculate = speculate
+        self.bench = self.new_bench(queue)
         self.jobs: dict[str, Job] = {}
         self.cancelled: set[str] = set()
 
@@ -50,14 +54,18 @@ class EngineMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """The worker dies; a new one gets every job that has not ended, with what it had produced."""
         self.bench.step(0)
-        slots, _, batch = self.size
-        old, self.bench = self.bench, Bench(slots=slots, context=CONTEXT, queue=len(self.jobs), batch=batch)
+        old, self.bench = self.bench, self.new_bench(len(self.jobs))
         self.bench.events = old.events
         for name, one in self.jobs.items():
             if name in self.cancelled and not self.ended(name):
                 self.bench.events[name].append(Failed(name, ErrorInfo("gone", "cancelled just before the crash")))
             elif not self.ended(name):
                 self.bench.submit(one.resume(old.tokens(name)))
+
+    def new_bench(self, queue: int) -> Bench:
+        slots, _, batch = self.size
+        speculation = Speculation() if self.speculate else None
+        return Bench(slots=slots, context=CONTEXT, queue=queue, batch=batch, speculation=speculation)
 
     def ended(self, name: str) -> bool:
         return any(isinstance(e, Finished | Failed) for e in self.bench.events[name])

@@ -9,7 +9,7 @@ from fakes.generate import generate, job, tokens
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import NoRoom, Row
 from mongarsd.inference.llama.backend import LlamaBackend
-from mongarsd.inference.llama.context import MAX_BATCH, Context
+from mongarsd.inference.llama.context import DRAFTED, MAX_BATCH, Context
 from mongarsd.inference.llama.model import Model
 
 GREEDY = Sampling(temperature=0.0)
@@ -108,7 +108,9 @@ def test_a_full_sequence_has_no_room_and_nothing_changes(tiny: LlamaBackend) -> 
         ([Row(4, 0, [1], True)], "no row"),
         ([Row(-1, 0, [1], True)], "no row"),
         ([Row(0, -1, [1], True)], "no row"),
-        ([Row(0, i, [1], True) for i in range(5)], "outputs"),
+        ([Row(0, i, [1], True) for i in range(4 + DRAFTED + 1)], "outputs"),
+        ([Row(0, 0, [1], 2)], "2 outputs"),
+        ([Row(0, 0, [1], -1)], "-1 outputs"),
     ],
 )
 def test_what_would_abort_the_process_is_refused(tiny: LlamaBackend, rows: list[Row], message: str) -> None:
