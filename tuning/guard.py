@@ -16,10 +16,11 @@ SOME, FULL, QUIET = 20.0, 5.0, 5.0
 #: With more than so many reserves free it is not us whom the whole machine's waiting is about.
 PLENTY = 4
 #: Seconds: how long it must be short before anything is given up, how long a measure gets to show in the readings
-#: (waiting is an average over 10 s), and how long it must be calm before what was given up comes back.
+#: (waiting is an average over 10 s), and how long it must be calm before what was given up comes back; each time twice
+#: as long, because slots that do not fit would come and go for ever.
 HOLD = 2.0
 SETTLE, SETTLE_WAITING = 3.0, 10.0
-CALM = 60.0
+CALM, CALM_AT_MOST = 60.0, 3600.0
 #: Less than this in the caches is not worth a message.
 CRUMBS = 1 << 20
 
@@ -57,6 +58,7 @@ class Guard:
         self._calm_since: float | None = None
         self._not_before = float("-inf")
         self._slots_taken = False
+        self._patience = CALM
         self.why = ""  # while memory is short
 
     def decide(self, now: float, pressure: Pressure, holdings: Holdings) -> Order | None:
@@ -109,9 +111,11 @@ class Guard:
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = now
-        elif self._slots_taken and now - self._calm_since >= CALM:
+        elif self._slots_taken and now - self._calm_since >= self._patience:
+            why = f"memory has not been short for {self._patience:.0f} s"
             self._slots_taken = False
-            return Order(Measure.RESTORE, 0, f"memory has not been short for {CALM:.0f} s")
+            self._patience = min(2 * self._patience, CALM_AT_MOST)
+            return Order(Measure.RESTORE, 0, why)
         return None
 
 

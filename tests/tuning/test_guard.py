@@ -102,6 +102,12 @@ def test_slots_come_back_after_a_calm_minute_once() -> None:
     assert board.measures[1:] == []
     board.run(300, 500 * MB)
     assert board.measures[1:] == [Measure.RESTORE]
+    board.models = [8]
+    board.run(4, 50 * MB)
+    board.run(2 * CALM - 2, 500 * MB)
+    assert board.measures[2:] == [Measure.FEWER_SLOTS]
+    board.run(9, 500 * MB)
+    assert board.measures[2:] == [Measure.FEWER_SLOTS, Measure.RESTORE]
 
 
 @given(
