@@ -14,8 +14,10 @@ from mongarsd.ground.job import Job, Priority
 
 #: Lengths are rounded up to this many tokens: padding costs at most 15 tokens a text.
 BUCKET = 16
-#: Tokens a run may have, padding included: 0.3 s of all-MiniLM-L6-v2 on two x86 cores, about a second on a Pi 4.
+#: Tokens a run may have, padding included; more make nothing faster (all-MiniLM-L6-v2 on two x86 cores: 0.3 s a run).
 RUN = 1024
+#: Whatever the board: one text of the usual length.
+RUN_LEAST = 256
 
 Tokens: TypeAlias = "array[int]"
 

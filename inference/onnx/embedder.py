@@ -8,11 +8,13 @@ from typing import Protocol
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import BadRequest, Busy, DeadlineExceeded, MongarsError
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
-from mongarsd.inference.onnx.batches import Queue, Tokens, Work
+from mongarsd.inference.onnx.batches import RUN, RUN_LEAST, Queue, Tokens, Work
 from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
 
 #: Tokens of all jobs together: 16 MB. One request of 2,048 long texts has half a million.
 MAX_TOKENS = 4_000_000
+#: Seconds a run should take at most: so long waits who comes next, and so long the worker is silent.
+RUN_SECONDS = 1.0
 #: The weight of the newest run in the measured rate.
 FRESH = 0.2
 
@@ -80,7 +82,7 @@ class Embedder:
     def step(self) -> tuple[Event, ...]:
         """One run of the model."""
         self._expire()
-        if run := self._queue.run():
+        if run := self._queue.run(max(RUN_LEAST, min(RUN, int(self._rate * RUN_SECONDS)))):
             self._compute(run)
         events, self._events = tuple(self._events), []
         return events

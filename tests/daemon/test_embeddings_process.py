@@ -87,6 +87,19 @@ def test_only_its_own_worker_has_the_heavy_libraries(daemon: DaemonProcess) -> N
     assert heavy(found["tiny"]) == {"onnxruntime", "numpy", "tokenizers"}
 
 
+@pytest.mark.parametrize(
+    "text", ["\0", "\x1b[31m", "é" * 10_000, " ", "\ufffe", "𝔘", "[CLS] red [SEP]", "one " * 200_000]
+)
+def test_any_text_has_a_vector(daemon: DaemonProcess, text: str) -> None:
+    (vector,) = embed(daemon, text)
+    assert sum(x * x for x in vector) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_half_a_surrogate_pair_is_no_text(daemon: DaemonProcess) -> None:
+    assert post(daemon, "/v1/embeddings", {"model": "tiny", "input": "\ud800"})[0] == 400
+    embed(daemon, "red")
+
+
 def test_the_models_refuse_each_others_work(daemon: DaemonProcess) -> None:
     assert post(daemon, "/v1/embeddings", {"model": MODEL, "input": "a"})[0] == 400
     chat = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}

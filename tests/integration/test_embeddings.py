@@ -6,7 +6,9 @@ import array
 import base64
 import json
 import math
+import os
 import shutil
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ COSINE = 0.98
 
 
 @pytest.fixture(scope="module")
-def embedding_url(embedding_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def embedding_daemon(embedding_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     folder = tmp_path_factory.mktemp("m")
     for kind in ("blobs", "manifests"):
         (folder / "s" / "models" / kind).mkdir(parents=True)
@@ -34,10 +36,15 @@ def embedding_url(embedding_model: Path, tmp_path_factory: pytest.TempPathFactor
     shutil.copy(embedding_model / "models" / "manifests" / f"{MODEL}.json", folder / "s" / "models" / "manifests")
     daemon = DaemonProcess(folder, fake=False, state="s", env={"MONGARSD_MODELS_PRELOAD": "0"})
     try:
-        host, port = daemon.ports[0]
-        yield f"http://{host}:{port}/v1"
+        yield daemon
     finally:
         daemon.close()
+
+
+@pytest.fixture(scope="module")
+def embedding_url(embedding_daemon: DaemonProcess) -> str:
+    host, port = embedding_daemon.ports[0]
+    return f"http://{host}:{port}/v1"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,27 @@ def test_what_is_alike_is_near_and_a_long_text_is_cut(embedding_client: openai.O
     )
     assert cosine(bread, loaf) > cosine(bread, jupiter) + 0.2
     assert embedding_client.embeddings.create(model=MODEL, input=texts[3]).usage.prompt_tokens == 256
+
+
+async def test_a_worker_killed_in_the_middle_costs_a_pause(embedding_daemon: DaemonProcess, embedding_url: str) -> None:
+    import asyncio
+
+    texts = [f"The text number {number} is long enough to take its time. " * 8 for number in range(64)]
+    async with openai.AsyncOpenAI(base_url=embedding_url, api_key="none", max_retries=0) as client:
+        await client.embeddings.create(model=MODEL, input="wake up")
+        asked = asyncio.create_task(client.embeddings.create(model=MODEL, input=texts))
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            status = await asyncio.to_thread(embedding_daemon.admin, "/admin/status")
+            (model,) = [model for model in status["models"] if model["name"] == MODEL]
+            if model["busy_slots"]:
+                break
+        assert not asked.done()
+        os.kill(model["pid"], signal.SIGKILL)
+        answer = await asked
+        again = await client.embeddings.create(model=MODEL, input=texts[17])
+    assert len(answer.data) == len(texts)
+    assert cosine(answer.data[17].embedding, again.data[0].embedding) > 0.9999
 
 
 def test_errors_of_the_library(embedding_client: openai.OpenAI) -> None:

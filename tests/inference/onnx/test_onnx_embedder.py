@@ -8,6 +8,8 @@ import pytest
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started
+from mongarsd.inference.engine.fake import FakeBackend
+from mongarsd.inference.engine.loop import prepare
 from mongarsd.inference.onnx.embedder import Embedder
 from mongarsd.inference.worker.protocol import Load, ModelInfo
 
@@ -21,18 +23,19 @@ INFO = ModelInfo(
 
 
 class Letters:
-    """A token for each letter; a text's vector is its first letter, four times. Each run takes a second."""
+    """A token for each letter; a text's vector is its first letter, four times. Each run takes `pace` seconds."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.runs: list[int] = []
+        self.pace = 1.0
         self.error: Exception | None = None
 
     def tokens(self, texts: Sequence[str]) -> list[array[int]]:
         return [array("i", list(text.encode())) for text in texts]
 
     def vectors(self, texts: Sequence[array[int]]) -> list[bytes]:
-        self.clock.advance(1.0)
+        self.clock.advance(self.pace)
         self.runs.append(len(texts))
         if self.error:
             raise self.error
@@ -98,7 +101,7 @@ def test_cancel_before_and_between_the_runs(bench: Bench) -> None:
     assert [type(event) for event in events] == [Finished]
     assert isinstance(events[0], Finished)
     assert events[0].reason is FinishReason.CANCELLED
-    assert bench.model.runs == [64]
+    assert bench.model.runs == [16]
 
 
 def test_a_deadline_ends_a_job_that_runs_and_one_that_waits(bench: Bench) -> None:
@@ -122,8 +125,21 @@ def test_what_the_model_cannot_compute_fails_its_jobs_and_no_others(bench: Bench
     assert [type(event) for event in bench.rest()] == [Started, Embedded, Finished]
 
 
+def test_runs_grow_with_the_speed_of_the_board(bench: Bench) -> None:
+    bench.submit("a", *["x" * 16] * 200)
+    bench.model.pace = 0.01
+    bench.rest()
+    assert bench.model.runs == [16, 64, 64, 56]
+
+
 def test_a_chat_job_is_refused(bench: Bench) -> None:
     refused = bench.embedder.prepare(Job(id="a", model="m", text="hello"))
+    assert isinstance(refused, Failed)
+    assert refused.error.code == "invalid_request"
+
+
+def test_a_model_that_answers_refuses_texts_to_embed() -> None:
+    refused = prepare(FakeBackend(LOAD), Job(id="a", model="m", embed=("x",)))
     assert isinstance(refused, Failed)
     assert refused.error.code == "invalid_request"
 
