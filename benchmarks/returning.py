@@ -33,7 +33,8 @@ Start = Callable[[], AbstractContextManager[Server]]
 async def returning(start: Start) -> Answer:
     """Talk, restart, and go on: the answer to the second turn."""
     history = prompt(LONG)
-    async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
+    connector = aiohttp.TCPConnector(force_close=True)  # llama-server drops a connection that it kept
+    async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, connector=connector) as session:
         with start() as server:
             first = await ask(session, server, history, 16)
             await asyncio.sleep(PAUSE)

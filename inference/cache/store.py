@@ -130,7 +130,8 @@ class PrefixStore:
         self._ram.clear()
         self._unsaved.clear()
         if self._files and self._disk:
-            self._files.submit(self._disk.clear).result()
+            self._writing = self._files.submit(self._disk.clear)
+            self._writing.add_done_callback(lambda _: self._wake())
 
     def close(self, seconds: float) -> None:
         """Write what is not written yet, for that long at most."""
