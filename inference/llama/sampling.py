@@ -12,8 +12,10 @@ from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
 from mongarsd.ground.sampling import SAMPLER_ORDER, Sampling
 from mongarsd.inference.engine.base import Sampled
+from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.llama.chain import Chain, last_n
 from mongarsd.inference.llama.context import Context
+from mongarsd.inference.llama.guided import Guided, follow
 from mongarsd.inference.llama.library import load_library
 from mongarsd.inference.llama.logprobs import Logprobs
 from mongarsd.inference.llama.tokens import Vocabulary
@@ -24,9 +26,12 @@ MAX_SAMPLERS = 32  # in one chain; llama.cpp has 9 to choose from
 class LlamaSampler:
     """`mongarsd.inference.engine.base.Sampler` over one chain. Build it with `open_sampler`."""
 
-    def __init__(self, chain: Any, context: Context, logprobs: Logprobs, alternatives: int | None) -> None:
+    def __init__(
+        self, chain: Any, context: Context, logprobs: Logprobs, alternatives: int | None, guided: Guided | None = None
+    ) -> None:
         self._lib = load_library()
         self._chain = chain
+        self._guided = guided
         self._context = context
         self._logprobs = logprobs
         self._alternatives = alternatives
@@ -38,7 +43,11 @@ class LlamaSampler:
 
     def sample(self, row: int, output: int = 0) -> Sampled:
         index = self._context.output(row, output)
+        if self._guided:
+            self._guided.begin(self._lib.llama_get_logits_ith(self._context.handle, index))
         token = self._lib.llama_sampler_sample(self._open(), self._context.handle, index)  # accepts it too
+        if self._guided:
+            self._guided.accept(token)
         if self._alternatives is None:
             return Sampled(token, None)
         return Sampled(token, self._logprobs.read(self._context, index, token, self._alternatives))
@@ -47,6 +56,8 @@ class LlamaSampler:
         if self._chain:
             self._lib.llama_sampler_free(self._chain)
             self._chain = None
+            if self._guided:
+                self._guided.close()
 
     def _open(self) -> Any:
         if not self._chain:
@@ -55,12 +66,27 @@ class LlamaSampler:
 
 
 def open_sampler(
-    job: Job, prompt: Sequence[int], context: Context, vocabulary: Vocabulary, logprobs: Logprobs
+    job: Job,
+    prompt: Sequence[int],
+    context: Context,
+    vocabulary: Vocabulary,
+    logprobs: Logprobs,
+    constraint: Constraint | None = None,
 ) -> LlamaSampler:
     """The job's chain, having seen `prompt` and `job.produced`. Raises BadRequest."""
     sampling = checked(job.sampling, vocabulary)
     chain = Chain(sampling, context.length, vocabulary, len(job.produced)).build()
-    sampler = LlamaSampler(chain, context, logprobs, job.logprobs)
+    guided = None
+    if constraint:
+        try:
+            guided = Guided(constraint, chain, vocabulary, greedy=sampling.greedy)
+            follow(guided, job.produced)
+        except BadRequest:
+            load_library().llama_sampler_free(chain)
+            if guided:
+                guided.close()
+            raise
+    sampler = LlamaSampler(chain, context, logprobs, job.logprobs, guided)
     window = _window(sampling, context.length)
     if window:
         sampler.accept([*prompt, *job.produced][-window:])
