@@ -12,10 +12,12 @@ import msgspec
 
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Job, Message
-from mongarsd.inference.engine.base import Prompt
+from mongarsd.inference.engine.base import Form, Prompt
 from mongarsd.inference.llama.guard import Guard
 from mongarsd.inference.llama.tokens import Vocabulary
+from mongarsd.inference.text import form
 from mongarsd.inference.text.template import ChatTemplate
+from mongarsd.inference.text.tools.detect import GENERIC, detect
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -40,6 +42,9 @@ class Prompts:
         if template is None:
             chatml = self._control and self._control.fullmatch("<|im_start|>") and self._control.fullmatch("<|im_end|>")
             template = CHATML if chatml else PLAIN
+        self._calls = detect(template)
+        self._explain = self._calls is GENERIC and "tools" not in template
+        self._marks = vocabulary.named(self._calls.marks)
         bos, eos = vocabulary.name(vocabulary.bos), vocabulary.name(vocabulary.eos)
         self._template: ChatTemplate | InvalidModel
         try:
@@ -57,7 +62,9 @@ class Prompts:
         if (token := self._vocabulary.first_outside(job.produced)) is not None:
             raise BadRequest(self._outside(token), param="produced")
         if job.messages is not None:
-            pieces, param = self._render(job, job.messages), "messages"
+            form.check_tools(job)
+            messages = form.explained(job, job.messages) if self._explain else job.messages
+            pieces, param = self._render(job, messages), "messages"
             thinking = bool(pieces) and pieces[-1][0].rstrip().endswith("<think>")
             tokens = self._vocabulary.begin(self._tokenize(pieces))
         elif job.text is not None:
@@ -70,7 +77,14 @@ class Prompts:
                 raise BadRequest(self._outside(token), param=param)
         if not tokens:
             raise BadRequest("the prompt is empty: it needs at least one token", param=param)
-        return Prompt(tokens, thinking)
+        return Prompt(tokens, thinking, self._form(job, thinking))
+
+    def _form(self, job: Job, thinking: bool) -> Form:
+        """Raises BadRequest."""
+        bound = form.constraint(job, self._calls, thinking=thinking)
+        if job.messages is None or not job.tools:
+            return Form(bound)
+        return Form(bound and bound._replace(marks=frozenset(self._marks)), form.parser(job, self._calls), self._marks)
 
     def _render(self, job: Job, messages: tuple[Message, ...]) -> list[tuple[str, bool]]:
         """The template's output in pieces: (text, may contain control tokens)."""
@@ -79,7 +93,7 @@ class Prompts:
         guard = Guard(self._control)
         try:
             marked = guard.mark(_written_out(messages))
-            tools, args = guard.mark(job.tools), guard.mark(job.template_args)
+            tools, args = guard.mark(() if self._explain else job.tools), guard.mark(job.template_args)
         except RecursionError:
             raise BadRequest("the messages, tools or template_args are nested too deeply", param="messages") from None
         if guard.found:

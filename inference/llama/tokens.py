@@ -69,6 +69,11 @@ class Vocabulary:
             return ""
         return (self._lib.llama_vocab_get_text(self.handle, token) or b"").decode("utf-8", "replace")
 
+    def named(self, names: Iterable[str]) -> dict[int, bytes]:
+        """The control tokens of these names, with their text."""
+        wanted = set(names)
+        return {token: name.encode() for token in self.control if (name := self.name(token)) in wanted}
+
     def first_outside(self, tokens: Iterable[int]) -> int | None:
         """The first of `tokens` that is none of the model's; None if all are."""
         size = self.size

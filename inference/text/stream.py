@@ -85,12 +85,23 @@ class TextStream:
         self._text += text
         return self._release(final=True)
 
-    def replay(self, tokens: Sequence[int], pieces: Sequence[bytes]) -> None:
-        """Stand where the stream stood that released `tokens`; nothing is given. Look at `stop` afterwards."""
+    def replay(self, tokens: Sequence[int], pieces: Sequence[bytes]) -> str:
+        """Stand where the stream stood that released `tokens`. Look at `stop` afterwards.
+
+        Returns the text that it had given, without reasoning.
+        """
+        said = []
         for token, piece in zip(tokens, pieces, strict=True):
-            self.push(token, piece, None)
+            if released := self.push(token, piece, None):
+                said.append(released.text)
+        before = 0
+        for part in split(self._phase, self._text, final=True):
+            if part.shown and part.phase is Phase.ANSWER and self.stop is None:
+                said.append(self._text[max(before, self._shown) : part.end])
+            before = part.end
         self._held.clear()
         self._shown = len(self._text)
+        return "".join(said)
 
     def _release(self, *, final: bool) -> Released | None:
         parts = split(self._phase, self._text, final=final)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from mongarsd.api.body import decode
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
-from mongarsd.api.openai.answers import AnswerMessage, ChatChoice, ChatCompletion
+from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
 from mongarsd.api.openai.jobs import chat_jobs
 from mongarsd.api.openai.logprobs import chat_logprobs
@@ -44,5 +44,13 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 
 def _choice(index: int, collected: Collected, end: Finished, logprobs: bool) -> ChatChoice:
-    message = AnswerMessage(content=collected.text, reasoning_content=collected.reasoning or msgspec.UNSET)
-    return ChatChoice(index, message, chat_logprobs(collected.logprobs) if logprobs else None, finish_word(end))
+    calls = [
+        AnswerToolCall(id=call.id, function=CalledFunction(call.name, call.arguments)) for call in collected.calls
+    ]
+    message = AnswerMessage(
+        content=None if calls and not collected.text else collected.text,
+        reasoning_content=collected.reasoning or msgspec.UNSET,
+        tool_calls=calls or msgspec.UNSET,
+    )
+    word = finish_word(end, bool(calls))
+    return ChatChoice(index, message, chat_logprobs(collected.logprobs) if logprobs else None, word)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from mongarsd.api.openai.answers import TimingsObject, UsageObject
+from mongarsd.api.openai.answers import ChunkFunction, ChunkToolCall, TimingsObject, UsageObject
 from mongarsd.api.openai.logprobs import CompletionShape, chat_logprobs
-from mongarsd.ground.job import Delta
+from mongarsd.ground.job import Delta, ToolCall
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,6 +51,9 @@ class ChatChunks:
             fields.append(b'"reasoning_content":' + _encode(delta.reasoning))
         if delta.text:
             fields.append(b'"content":' + _encode(delta.text))
+        if delta.calls:
+            pieces = [piece for call in delta.calls for piece in _call_pieces(call)]
+            fields.append(b'"tool_calls":' + _encode(pieces))
         if delta.logprobs:
             tail = b'},"logprobs":' + _encode(chat_logprobs(delta.logprobs)) + _END + self._close
         elif fields:
@@ -102,6 +105,15 @@ class CompletionChunks:
 
 
 Chunks = ChatChunks | CompletionChunks
+
+
+def _call_pieces(call: ToolCall) -> tuple[ChunkToolCall, ChunkToolCall]:
+    """Its name, then its arguments, as OpenAI sends them."""
+    name = ChunkFunction(name=call.name, arguments="")
+    return (
+        ChunkToolCall(index=call.index, id=call.id, type="function", function=name),
+        ChunkToolCall(index=call.index, function=ChunkFunction(arguments=call.arguments)),
+    )
 
 
 def _opening(head: Head, kind: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mongarsd.api.body import check_plain
+from mongarsd.api.openai.forms import chat_form, grammar_of
 from mongarsd.api.openai.requests import (
     MAX_CHOICES,
     SAMPLING,
@@ -26,7 +27,7 @@ from mongarsd.ground.sampling import Sampling
 SEEDS = 2**32
 
 #: What would change the answer and is not built yet is refused, never ignored.
-_NOT_YET = ("audio", "web_search_options", "grammar", "json_schema")
+_NOT_YET = ("audio", "web_search_options")
 
 
 class Order(NamedTuple):
@@ -54,13 +55,14 @@ def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
         messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages)),
         template_args=args,
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        **chat_form(request),
     )
     return _choices([first], request.n or 1)
 
 
 def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
     """`n` jobs for each prompt, in OpenAI's order: all choices of the first prompt, then those of the next."""
-    for name in ("echo", "suffix", *_NOT_YET):
+    for name in ("echo", "suffix"):
         if getattr(request, name, None):
             raise BadRequest(f"{name}: not supported", param=name)
     n = request.n or 1
@@ -69,7 +71,8 @@ def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
     prompts = list(_prompts(request.prompt))
     if len(prompts) * n > MAX_CHOICES:
         raise BadRequest(f"prompt: {len(prompts)} prompts times n = {n} is over {MAX_CHOICES}", param="prompt")
-    base = msgspec.structs.replace(_job(request, order, request.max_tokens), logprobs=request.logprobs)
+    base = _job(request, order, request.max_tokens)
+    base = msgspec.structs.replace(base, logprobs=request.logprobs, grammar=grammar_of(request))
     return _choices((msgspec.structs.replace(base, **prompt) for prompt in prompts), n)
 
 
@@ -122,12 +125,7 @@ def _prompts(prompt: str | list[str | int | list[int]]) -> Iterable[dict[str, An
 
 
 def _refuse_unsupported(request: ChatRequest) -> None:
-    """Raises BadRequest. Tools that must not be used (`tool_choice: "none"`) are as good as none."""
-    for name, choice in (("tools", request.tool_choice), ("functions", request.function_call)):
-        if getattr(request, name) and choice != "none":
-            raise BadRequest(f"{name}: not supported yet", param=name)
-    if request.response_format and request.response_format.type != "text":
-        raise BadRequest("response_format: only type text is supported yet", param="response_format")
+    """Raises BadRequest."""
     if request.modalities and request.modalities != ["text"]:
         raise BadRequest("modalities: only text is supported", param="modalities")
     for name in _NOT_YET:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct, defstruct, structs
+from msgspec import Meta, Struct, defstruct, field, structs
 
 from mongarsd.ground.job import MAX_STOPS, MAX_TOP_LOGPROBS, Priority
 from mongarsd.ground.sampling import SAMPLER_ORDER, Sampling
@@ -25,7 +25,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 #: Sampling's own fields whose form here is another: see `Options`.
 _OTHER_FORM = {"seed", "logit_bias", "samplers"}
-SAMPLING = tuple(field.name for field in structs.fields(Sampling) if field.name not in _OTHER_FORM)
+SAMPLING = tuple(one.name for one in structs.fields(Sampling) if one.name not in _OTHER_FORM)
 
 if TYPE_CHECKING:
     SamplerName = str
@@ -37,7 +37,7 @@ else:
     # Made from Sampling, so that a range is written down once.
     _SamplingFields = defstruct(
         "_SamplingFields",
-        [(field.name, field.type | None, None) for field in structs.fields(Sampling) if field.name in SAMPLING],
+        [(one.name, one.type | None, None) for one in structs.fields(Sampling) if one.name in SAMPLING],
         frozen=True,
         kw_only=True,
     )
@@ -90,8 +90,19 @@ class ChatMessage(Struct, frozen=True):
     tool_call_id: str | None = None
 
 
-class ResponseFormat(Struct, frozen=True):
+class NamedSchema(Struct, frozen=True, kw_only=True):
+    """`strict` makes no difference: the schema always binds."""
+
+    name: str = ""
+    description: str | None = None
+    schema_: dict[str, Any] | bool | None = field(name="schema", default=None)
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct, frozen=True, kw_only=True):
     type: str
+    json_schema: NamedSchema | None = None
+    schema_: dict[str, Any] | bool | None = field(name="schema", default=None)
 
 
 class ChatRequest(Options, frozen=True, kw_only=True):
@@ -111,7 +122,7 @@ class ChatRequest(Options, frozen=True, kw_only=True):
     audio: dict[str, Any] | None = None
     web_search_options: dict[str, Any] | None = None
     grammar: str | None = None
-    json_schema: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | bool | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None
@@ -127,4 +138,4 @@ class CompletionRequest(Options, frozen=True, kw_only=True):
     echo: bool | None = None
     suffix: str | None = None
     grammar: str | None = None
-    json_schema: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | bool | None = None

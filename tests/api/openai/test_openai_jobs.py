@@ -105,12 +105,12 @@ def test_what_is_refused_names_the_field() -> None:
     fails(part, [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url"}]}])
     fails(part, [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "smell"}]}])
     fails(f"{part}.text", [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text"}]}])
-    fails("tools", tools=[{"type": "function"}])
+    fails("tools[0]", tools=[{"type": "function"}])
     fails("functions", functions=[{"name": "f"}], function_call="auto")
-    fails("response_format", response_format={"type": "json_object"})
+    fails("response_format.type", response_format={"type": "xml"})
     fails("modalities", modalities=["text", "audio"])
     fails("grammar", grammar="root ::= x")
-    fails("json_schema", json_schema={"type": "object"})
+    fails("json_schema", json_schema={"type": "object", "not": {}})
     fails("top_logprobs", top_logprobs=2)
     fails("chat_template_kwargs", chat_template_kwargs={"x": 2**70})
     huge = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": f'{{"x": {2**70}}}'}}]}]
@@ -124,7 +124,8 @@ def test_an_image_is_refused_because_of_the_model() -> None:
 
 def test_harmless_values_pass() -> None:
     chat(tools=[], tool_choice="none", response_format={"type": "text"}, modalities=["text"], store=False, user="u")
-    chat(tools=[{"type": "function"}], tool_choice="none", metadata={"a": "b"}, service_tier="auto", grammar="")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    chat(tools=tools, tool_choice="none", metadata={"a": "b"}, service_tier="auto", grammar="")
 
 
 def test_template_arguments() -> None:

@@ -46,13 +46,14 @@ def test_tags_in_a_message_are_text(tiny: LlamaBackend) -> None:
 @pytest.mark.parametrize("arguments", ['{"x": "<|im_end|>"}', '{"x": "\\u003c|im_end|>"}', "<|im_end|>"])
 def test_tags_in_tools_and_their_arguments_are_text(prompts: Callable[[str | None], Prompts], arguments: str) -> None:
     show = (
-        "{{ messages[0].tool_calls[0].function.arguments | tojson }}{{ tools[0].x }}{{ extra }}{{ messages[0].role }}"
+        "{{ messages[0].tool_calls[0].function.arguments | tojson }}{{ tools[0].function.name }}"
+        "{{ extra }}{{ messages[0].role }}"
     )
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
     made = prompts(show).prompt(
         job(
             messages=(Message(role="<s>", tool_calls=(call,)),),
-            tools=({"x": "<|im_start|>"},),
+            tools=({"type": "function", "function": {"name": "<|im_start|>"}},),
             template_args={"extra": "<|im_end|>"},
         )
     )

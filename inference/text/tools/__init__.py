@@ -1,0 +1,1 @@
+"""How models call tools: one file a format, behind the contract in `base.py`."""

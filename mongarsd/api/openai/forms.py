@@ -1,0 +1,119 @@
+"""What the answer must look like: `response_format`, `grammar`, `json_schema` and tools, checked. Pure.
+
+What cannot be kept is refused here, before the job waits for anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mongarsd.api.body import check_plain
+from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
+from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.job import ToolChoice
+from mongarsd.inference.grammar.check import check
+from mongarsd.inference.grammar.json import json_object
+from mongarsd.inference.grammar.schema import compile_schema
+
+MAX_BRANCHES = 64  # nesting of a schema; the compiler's own limit is lower and has a better message
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def chat_form(request: ChatRequest) -> dict[str, Any]:
+    """Job's fields `grammar`, `tools`, `tool_choice`, `tool_name`, `parallel_tool_calls`. Raises BadRequest."""
+    if request.functions or request.function_call:
+        raise BadRequest("functions: OpenAI has replaced them; use tools and tool_choice", param="functions")
+    tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or ())]
+    names = [tool["function"]["name"] for tool in tools]
+    if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
+        raise BadRequest(f"tools: two tools are named {twice}", param=f"tools[{names.index(twice)}].function.name")
+    choice, name = _choice(request.tool_choice, names)
+    grammar = grammar_of(request)
+    if tools and grammar and choice is not ToolChoice.NONE:
+        raise BadRequest("response_format: together with tools only text is supported", param="response_format")
+    many = request.parallel_tool_calls
+    return {
+        "grammar": grammar,
+        "tools": tuple(tools),
+        "tool_choice": choice,
+        "tool_name": name,
+        # A model that is forced to call, and small, does not know when to stop calling.
+        "parallel_tool_calls": choice is not ToolChoice.REQUIRED if many is None else many,
+    }
+
+
+def grammar_of(request: ChatRequest | CompletionRequest) -> str | None:
+    """GBNF. Raises BadRequest."""
+    form = request.response_format if isinstance(request, ChatRequest) else None
+    schema_given = request.json_schema is not None
+    given = [name for name, there in (("grammar", request.grammar), ("json_schema", schema_given)) if there]
+    if form and form.type != "text":
+        given.append("response_format")
+    if len(given) > 1:
+        raise BadRequest(f"{given[0]}: not together with {given[1]}", param=given[0])
+    if request.grammar:
+        check(request.grammar, "grammar")
+        return request.grammar
+    if schema_given:
+        check_plain(request.json_schema, "json_schema", MAX_BRANCHES)
+        return compile_schema(request.json_schema, param="json_schema")
+    if form is None or form.type == "text":
+        return None
+    if form.type == "json_object":
+        if form.schema_ is None:
+            return json_object()
+        check_plain(form.schema_, "response_format.schema", MAX_BRANCHES)  # llama.cpp's server takes one here
+        return compile_schema(form.schema_, param="response_format.schema")
+    if form.type != "json_schema":
+        raise BadRequest(
+            f"response_format.type: text, json_object or json_schema, not {form.type[:60]!r}",
+            param="response_format.type",
+        )
+    path = "response_format.json_schema.schema"
+    if form.json_schema is None or form.json_schema.schema_ is None:
+        raise BadRequest(f"{path}: required, and missing", param=path)
+    check_plain(form.json_schema.schema_, path, MAX_BRANCHES)
+    return compile_schema(form.json_schema.schema_, param=path)
+
+
+def _tool(tool: dict[str, Any], path: str) -> dict[str, Any]:
+    """The tool with what matters of it. Raises BadRequest."""
+    function = tool.get("function")
+    if tool.get("type", "function") != "function" or not isinstance(function, dict):
+        raise BadRequest(f"{path}: only tools of type function are supported", param=path)
+    name, about = function.get("name"), function.get("description")
+    if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
+        raise BadRequest(
+            f"{path}.function.name: 1 to 64 letters, digits, and any of _ . -", param=f"{path}.function.name"
+        )
+    if about is not None and not isinstance(about, str):
+        raise BadRequest(f"{path}.function.description: expected str", param=f"{path}.function.description")
+    parameters = function.get("parameters")
+    where = f"{path}.function.parameters"
+    if parameters is not None:
+        check_plain(parameters, where)
+        if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+            raise BadRequest(f"tool {name}: parameters: expected the schema of an object", param=where)
+        compile_schema(parameters or {"type": "object"}, param=where, path=f"tool {name}: parameters")
+    whole: dict[str, Any] = {"name": name, "description": about or "", "parameters": parameters or _NOTHING}
+    return {"type": "function", "function": whole}
+
+
+_NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def _choice(choice: str | dict[str, Any] | None, names: list[str]) -> tuple[ToolChoice, str | None]:
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        if name not in names:
+            raise BadRequest("tool_choice.function.name: none of the tools", param="tool_choice.function.name")
+        return ToolChoice.REQUIRED, name
+    if choice is None:
+        return ToolChoice.AUTO, None
+    if choice not in list(ToolChoice):
+        raise BadRequest("tool_choice: auto, none, required or a function", param="tool_choice")
+    if choice == ToolChoice.REQUIRED and not names:
+        raise BadRequest("tool_choice: required, but there are no tools", param="tool_choice")
+    return ToolChoice(choice), None

@@ -1,0 +1,146 @@
+"""Answers as the models of each format give them, whole and cut anywhere."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from fakes.grammar_walk import walk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mongarsd.inference.grammar.check import check
+from mongarsd.inference.text.tools.base import Call, Format, Parser
+from mongarsd.inference.text.tools.detect import FORMATS, detect
+
+BY_NAME: dict[str, Format] = {one.name: one for one in FORMATS}
+NAMES = ["get_weather", "set_light"]
+PARIS = ("get_weather", {"city": 'Paris {"x"}'})
+LIGHT = ("set_light", {"on": True, "level": 3})
+P, L = (
+    '{"name": "get_weather", "arguments": {"city": "Paris {\\"x\\"}"}}',
+    '{"name": "set_light", "arguments": {"on": true, "level": 3}}',
+)
+P3 = P.replace("arguments", "parameters")
+L3 = L.replace("arguments", "parameters")
+
+#: format, the model's answer, the text and the calls in it
+RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
+    ("hermes", f"<tool_call>\n{P}\n</tool_call>", "", [PARIS]),
+    (
+        "hermes",
+        f"Let me look.\n<tool_call>\n{P}\n</tool_call>\n<tool_call>\n{L}\n</tool_call>",
+        "Let me look.\n",
+        [PARIS, LIGHT],
+    ),
+    ("hermes", "1 < 2 and <tool", "1 < 2 and <tool", []),
+    ("hermes", f"{P}", P, []),
+    ("hermes", "<tool_call>\nnonsense\n</tool_call>", "<tool_call>\nnonsense\n</tool_call>", []),
+    ("hermes", '<tool_call>\n{"name": "rm", "arguments": {}}\n', '<tool_call>\n{"name": "rm", "arguments": {}}\n', []),
+    ("hermes", '<tool_call>\n{"name": "get_we', '<tool_call>\n{"name": "get_we', []),
+    ("smollm", f"<tool_call>[{P}, {L}]</tool_call>", "", [PARIS, LIGHT]),
+    ("mistral", f"[TOOL_CALLS] [{P}, {L}]", "", [PARIS, LIGHT]),
+    ("mistral", f"Sure.[TOOL_CALLS][{P}]", "Sure.", [PARIS]),
+    ("granite", f"<|tool_call|>[{P}]", "", [PARIS]),
+    ("granite", f"<tool_call>[{L}]", "", [LIGHT]),
+    ("llama3", P3, "", [PARIS]),
+    ("llama3", f"<|python_tag|>{P3}; {L3}", "", [PARIS, LIGHT]),
+    ("llama3", "{not a call}", "{not a call}", []),
+    ("llama3", "The set {1} is small.", "The set {1} is small.", []),
+    ("generic", f"{P}\n{L}", "", [PARIS, LIGHT]),
+    ("generic", "It rains.", "It rains.", []),
+    (
+        "functiongemma",
+        '<start_function_call>call:get_weather{city:<escape>Paris {"x"}<escape>}<end_function_call>',
+        "",
+        [PARIS],
+    ),
+    ("functiongemma", "Hi <start_function_call>call:set_light{on:true,level:3}<end_function_call>", "Hi ", [LIGHT]),
+    (
+        "functiongemma",
+        "<start_function_call>call:rm{}<end_function_call>",
+        "<start_function_call>call:rm{}<end_function_call>",
+        [],
+    ),
+]
+
+
+def read(parser: Parser, pieces: list[str]) -> tuple[str, list[Call]]:
+    said = [*map(parser.feed, pieces), parser.finish()]
+    return "".join(one.content for one in said), [call for one in said for call in one.calls]
+
+
+@pytest.mark.parametrize(("form", "answer", "text", "calls"), RECORDED)
+def test_recorded_answers(form: str, answer: str, text: str, calls: list[tuple[str, Any]]) -> None:
+    for pieces in ([answer], list(answer)):
+        said, found = read(BY_NAME[form].parser(NAMES), pieces)
+        assert [(call.name, json.loads(call.arguments)) for call in found] == calls
+        assert said == text
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_cuts_change_nothing(data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(FORMATS))
+    parts = [P, L3, "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[", "]", ",", " ", "x", "{", "}", '"', ";", "<"]
+    marks = ["<|python_tag|>", "<start_function_call>", "<end_function_call>", "call:set_light{on:true}", "<escape>"]
+    pieces = data.draw(st.lists(st.sampled_from([*parts, *marks]), max_size=8))
+    text = "".join(pieces)
+    assert read(form.parser(NAMES), pieces) == read(form.parser(NAMES), list(text)) == read(form.parser(NAMES), [text])
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "pattern": "^[a-z]+$"}},
+                "required": ["city"],
+            },
+        },
+    },
+    {"type": "function", "function": {"name": "set_light"}},
+]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@given(seed=st.integers(), many=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_a_forced_answer_is_nothing_but_calls(form: Format, seed: int, many: bool) -> None:
+    text = walk(check(form.grammar(TOOLS, many=many, opened=False)), Random(seed))
+    said, calls = read(form.parser(NAMES), [text])
+    assert not said.strip(), text
+    assert calls
+    assert many or len(calls) == 1
+    for call in calls:
+        assert isinstance(json.loads(call.arguments), dict)
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.opens], ids=lambda form: form.name)
+@given(seed=st.integers())
+@settings(max_examples=10, deadline=None)
+def test_a_lazy_grammar_goes_on_after_the_opening(form: Format, seed: int) -> None:
+    text = walk(check(form.grammar(TOOLS, many=True, opened=True)), Random(seed))
+    said, calls = read(form.parser(NAMES), ["Yes. " + form.opens[0] + text])
+    assert said.strip() == "Yes."
+    assert calls
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{{ messages }}", "generic"),
+        ("{% if tools %}<tool_call>{% endif %}", "hermes"),
+        ("{{ tools }}<tool_call>[{...}]", "smollm"),
+        ("{{ tools }}[TOOL_CALLS]", "mistral"),
+        ("{{ tools }}<|tool_call|>", "granite"),
+        ("{{ tools }}Environment: ipython", "llama3"),
+        ("{{ tools }}<start_function_call>", "functiongemma"),
+    ],
+)
+def test_the_template_tells_the_format(template: str, name: str) -> None:
+    assert detect(template).name == name

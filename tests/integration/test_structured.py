@@ -1,0 +1,193 @@
+"""Schemas and tool calls on the real model, through the real daemon and the openai library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import openai
+import pytest
+from fakes.daemon_process import MODEL, DaemonProcess
+from fakes.tool_schemas import SCHEMAS
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "maxLength": 20},
+                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+            },
+            "required": ["city", "unit"],
+        },
+    },
+}
+LIGHT = {
+    "type": "function",
+    "function": {
+        "name": "set_light",
+        "parameters": {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]},
+    },
+}
+ASK: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
+NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
+
+
+def client(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+
+async def ask(url: str, **fields: Any) -> Any:
+    async with client(url) as sdk:
+        return await sdk.chat.completions.create(**{"model": MODEL, "messages": ASK, "temperature": 0, **fields})
+
+
+async def stream(url: str, **fields: Any) -> AsyncIterator[Any]:
+    """The choices of all chunks."""
+    async with client(url) as sdk:
+        chunks = await sdk.chat.completions.create(
+            **{"model": MODEL, "messages": ASK, "temperature": 0, "stream": True, **fields}
+        )
+        async for chunk in chunks:
+            for choice in chunk.choices:
+                yield choice
+
+
+def form(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+
+
+async def test_forty_bound_answers_sixteen_at_a_time_all_valid(url: str) -> None:
+    limit = asyncio.Semaphore(16)
+    finished = 0
+
+    async def one(name: str, seed: int) -> None:
+        nonlocal finished
+        async with limit:
+            question = [{"role": "user", "content": f"Make up a JSON object: a {name}."}]
+            answer = await ask(
+                url, messages=question, response_format=form(SCHEMAS[name]), max_tokens=200, temperature=0.8, seed=seed
+            )
+        choice = answer.choices[0]
+        if choice.finish_reason == "stop":
+            finished += 1
+            jsonschema.validate(json.loads(choice.message.content), SCHEMAS[name])
+
+    async with asyncio.TaskGroup() as group:
+        for seed in (1, 2):
+            for name in SCHEMAS:
+                group.create_task(one(name, seed))
+    assert finished >= 20, "the others ran out of tokens, which is allowed; not most of them"
+
+
+async def test_json_mode_and_a_grammar(url: str) -> None:
+    answer = await ask(url, response_format={"type": "json_object"}, max_tokens=200)
+    if answer.choices[0].finish_reason == "stop":
+        assert isinstance(json.loads(answer.choices[0].message.content), dict)
+    answer = await ask(url, extra_body={"grammar": 'root ::= "yes" | "no"'})
+    assert answer.choices[0].message.content in {"yes", "no"}
+    async with client(url) as sdk:
+        plain = await sdk.completions.create(
+            model=MODEL, prompt="2 + 2 =", extra_body={"json_schema": {"type": "integer", "minimum": 3, "maximum": 5}}
+        )
+    assert plain.choices[0].text in {"3", "4", "5"}
+
+
+def weather(call: Any) -> dict[str, Any]:
+    assert call.function.name == "get_weather"
+    arguments = json.loads(call.function.arguments)
+    jsonschema.validate(arguments, WEATHER["function"]["parameters"])
+    return arguments  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+async def test_a_forced_call_and_the_turn_after_it(url: str, choice: Any) -> None:
+    first = (await ask(url, tools=[WEATHER], tool_choice=choice, max_tokens=120)).choices[0]
+    assert first.finish_reason == "tool_calls"
+    assert first.message.content is None
+    (call,) = first.message.tool_calls
+    weather(call)
+    turns = [
+        *ASK,
+        first.message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "It is 7 degrees and raining."},
+    ]
+    second = (await ask(url, messages=turns, tools=[WEATHER], tool_choice="none", max_tokens=40)).choices[0]
+    assert second.message.content
+    assert not second.message.tool_calls
+
+
+async def test_a_streamed_call_is_the_plain_one(url: str) -> None:
+    fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "max_tokens": 120}
+    (plain,) = (await ask(url, **fields)).choices[0].message.tool_calls
+    name, arguments, reason, ids = "", "", None, []
+    async for choice in stream(url, **fields):
+        reason = choice.finish_reason or reason
+        assert not choice.delta.content
+        for piece in choice.delta.tool_calls or ():
+            assert piece.index == 0
+            ids += [piece.id] if piece.id else []
+            name += piece.function.name or ""
+            arguments += piece.function.arguments or ""
+    assert (name, arguments) == (plain.function.name, plain.function.arguments)
+    assert reason == "tool_calls"
+    assert len(ids) == 1
+
+
+async def test_several_calls_at_once(url: str) -> None:
+    answer = await ask(
+        url, tools=[LIGHT], tool_choice="required", parallel_tool_calls=True, max_tokens=400, temperature=0.8, seed=3
+    )
+    calls = answer.choices[0].message.tool_calls
+    assert len({call.id for call in calls}) == len(calls) >= 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "tools[0].function.name"),
+        ({"tools": [LIGHT, LIGHT]}, "tools[0].function.name"),
+        ({"tools": [LIGHT], "tool_choice": NAMED}, "tool_choice.function.name"),
+        ({"extra_body": {"grammar": "root ::= root"}}, "grammar"),
+        ({"extra_body": {"grammar": 'root ::= ("a"{900}){900}'}}, "grammar"),
+        ({"extra_body": {"functions": [{"name": "f"}]}}, "functions"),
+        ({"response_format": form({"$ref": "#"})}, "response_format.json_schema.schema"),
+    ],
+)
+async def test_what_cannot_work_is_a_bad_request(url: str, fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        await ask(url, **fields)
+    assert caught.value.param == param
+
+
+def pids(daemon: DaemonProcess) -> list[int]:
+    children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+async def test_a_bound_answer_survives_the_death_of_its_worker(
+    daemon: DaemonProcess, url: str, temperature: float
+) -> None:
+    schema = {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 12, "maxItems": 12}
+    fields = {"response_format": form(schema), "max_tokens": 400, "temperature": temperature, "seed": 5}
+    whole = (await ask(url, **fields)).choices[0].message.content
+    text, killed = "", False
+    async for choice in stream(url, **fields):
+        text += choice.delta.content or ""
+        if len(text) > 40 and not killed:
+            killed = True
+            for pid in pids(daemon):
+                os.kill(pid, signal.SIGKILL)
+    assert killed
+    jsonschema.validate(json.loads(text), schema)
+    assert text == whole
