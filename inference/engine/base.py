@@ -32,10 +32,13 @@ class Form(NamedTuple):
     marks: Mapping[int, bytes] = MappingProxyType({})  # control tokens that count as text: they belong to tool calls
 
 
+FREE = Form()
+
+
 class Prompt(NamedTuple):
     tokens: list[int]
     thinking: bool = False  # the prompt ends inside <think>: what comes first is reasoning
-    form: Form = Form()
+    form: Form = FREE
 
 
 class Sampled(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mongarsd.ground.job import Job
-from mongarsd.inference.engine.base import Form
+from mongarsd.inference.engine.base import FREE, Form
 
 
 @dataclass(eq=False)
@@ -21,7 +21,7 @@ class Sequence:
     limit: int  # how many `tokens` there may ever be
     arrived: float
     thinking: bool = False  # the prompt ends inside <think>
-    form: Form = Form()
+    form: Form = FREE
     slot: int = -1  # -1 = waiting
     computed: int = 0
     cached: int = 0
