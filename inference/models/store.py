@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from mongarsd.ground.errors import (
@@ -107,7 +107,7 @@ class ModelStore:
 
     def remove(self, name: str) -> None:
         """Forget a name, and its file if no other name has it. Raises ModelNotFound."""
-        with self._changing:
+        with self._changing, self._disk_trouble():
             found = self._find(name)
             if found is None:
                 raise ModelNotFound(self._missing(name), param="model")
@@ -160,7 +160,8 @@ class ModelStore:
                 if self._offline and source.remote:
                     raise SourceUnavailable(f"models.offline is set: {source.ref} is not asked.")
                 companions = [(part, self._source(part.ref)) for part in origin.files]
-                return await self._receiver.receive(origin, source, report, companions)
+                with self._disk_trouble():
+                    return await self._receiver.receive(origin, source, report, companions)
             except (NotFound, SourceUnavailable, VerificationFailed, InvalidModel) as error:
                 log.warning("cannot get a model from %s: %s", source.ref, error.message)
                 failures.append(error)
@@ -169,13 +170,24 @@ class ModelStore:
         raise SourceUnavailable("No source has it. " + " ".join(failure.message for failure in failures))
 
     def _install(self, name: str, blob: Blob) -> None:
-        with self._changing:
+        with self._changing, self._disk_trouble():
             before = read_manifest(self._root, name)
             if not all(store_path(self._root, Kind.BLOB, digest).exists() for digest in blob.digests):
                 raise ModelNotFound(f"{name} was removed while it was being pulled: pull it again.")
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
                 self._drop(*before.digests)
+
+    @contextmanager
+    def _disk_trouble(self) -> Iterator[None]:
+        """A card that went read-only, a folder of another user, …: a sentence for who asked, not the daemon's end."""
+        folder = self._root / "models"
+        try:
+            with self._disk.full_is_an_error(folder):
+                yield
+        except OSError as error:
+            why = error.strerror or error
+            raise MongarsError(f"The model store cannot change {error.filename or folder}: {why}.") from error
 
     def _find(self, name: str) -> InstalledModel | None:
         if DIGEST.fullmatch(name):

@@ -20,6 +20,7 @@ from mongarsd.ground.errors import (
     DiskFull,
     InvalidModel,
     ModelNotFound,
+    MongarsError,
     NotFound,
     SourceUnavailable,
     VerificationFailed,
@@ -406,6 +407,32 @@ async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 (what is waited for is a fake's plain attribute)
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["partial", "blobs", "manifests"])
+async def test_a_disk_that_refuses_is_told_in_a_sentence(
+    scene: Scene, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(at: str) -> None:
+        if f"models/{kind}" in at:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), at)
+
+    store = scene.store()
+    mkdir, rename = Path.mkdir, Path.rename
+
+    def make(path: Path, mode: int = 0o777) -> None:
+        refuses(str(path))
+        mkdir(path, mode)
+
+    def move(path: Path, target: Path) -> Path:
+        refuses(str(target))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    monkeypatch.setattr(Path, "rename", move)
+    with pytest.raises(MongarsError, match=f"models/{kind}.*: Read-only file system"):
+        await pull(store)
+    assert store.installed() == []
 
 
 async def test_pulls_of_the_same_share_one_download(scene: Scene) -> None:
