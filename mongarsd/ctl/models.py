@@ -190,7 +190,7 @@ def facts(model: ModelStatus) -> list[tuple[str, str]]:
         ("State", model.state.replace("_", " ")),
         ("Problem", model.error),
         ("Size", size(model.size)),
-        ("Kind", f"embedding, {model.dimensions} dimensions" if model.kind == "embedding" else model.kind),
+        ("Embeds", f"{model.dimensions} numbers a text" if model.kind == "embedding" else ""),
         ("Architecture", model.architecture),
         ("Parameters", count(model.parameters) if model.parameters else ""),
         ("Quantisation", model.quantization),

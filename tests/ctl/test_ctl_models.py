@@ -206,3 +206,5 @@ def test_facts_leave_out_what_is_not_known() -> None:
     rows = dict(models.facts(NODE.models[1]))
     assert set(rows) == {"Name", "State", "Size", "Digest"}
     assert dict(models.facts(msgspec.structs.replace(MODEL, expires_in=60.0)))["Unloaded"] == "in 1 min"
+    embedding = msgspec.structs.replace(MODEL, kind="embedding", dimensions=384)
+    assert dict(models.facts(embedding))["Embeds"] == "384 numbers a text"
