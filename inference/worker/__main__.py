@@ -67,12 +67,23 @@ class Pipe:
             yield from self._decoder.feed(data)
 
 
+def prepared(backend: Backend, job: Job) -> Prepared:
+    """The job with its prompt. Whatever goes wrong here is this job's alone: it has no slot yet, so the pool could not
+    tell whom to blame, and would hand it to one worker after the other."""
+    try:
+        prompt = prepare(backend, job)
+    except Exception as error:
+        traceback.print_exc()
+        why = MongarsError(f"The prompt could not be made ({type(error).__name__}): this is a fault of ours.")
+        return Failed(job.id, why.info())
+    return prompt if isinstance(prompt, Failed) else (job, prompt)
+
+
 def read(messages: Iterator[ToWorker], opened: Future[Backend], inbox: SimpleQueue[Prepared]) -> None:
     """Until the daemon closes its end. Jobs that come before the model is loaded wait for it."""
     for message in messages:
         if isinstance(message, Submit):
-            prompt = prepare(opened.result(), message.job)
-            inbox.put(prompt if isinstance(prompt, Failed) else (message.job, prompt))
+            inbox.put(prepared(opened.result(), message.job))
         elif isinstance(message, Cancel | ClearCache | Shrink | Stop):
             inbox.put(message)
 

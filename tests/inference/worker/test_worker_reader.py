@@ -1,0 +1,36 @@
+"""The thread that reads the pipe and makes prompts."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+import pytest
+from fakes.engine import job, load
+
+from mongarsd.ground.job import Failed, Job
+from mongarsd.inference.engine.base import Backend, Prompt
+from mongarsd.inference.engine.fake import FakeBackend
+from mongarsd.inference.worker.__main__ import Prepared, read
+from mongarsd.inference.worker.protocol import Submit
+
+
+class Brittle(FakeBackend):
+    def prompt(self, job: Job) -> Prompt:
+        if job.text == "poison":
+            raise RecursionError("too deep")
+        return super().prompt(job)
+
+
+def test_a_prompt_that_cannot_be_made_is_the_end_of_its_job_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    opened: Future[Backend] = Future()
+    opened.set_result(Brittle(load()))
+    inbox: SimpleQueue[Prepared] = SimpleQueue()
+    good = job("good")
+    read(iter((Submit(job("bad", "poison")), Submit(good))), opened, inbox)
+    bad = inbox.get_nowait()
+    assert isinstance(bad, Failed)
+    assert bad.job == "bad"
+    assert "RecursionError" in bad.error.message
+    assert inbox.get_nowait() == (good, FakeBackend(load()).prompt(good))
+    assert "too deep" in capsys.readouterr().err
