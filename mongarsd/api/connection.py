@@ -30,6 +30,10 @@ LINGER = 2.0
 #: Bytes of answer the kernel may hold for one client. Its own choice is up to 4 MB: minutes of tokens, times 256.
 SEND_BUFFER = 128 * 1024
 
+#: Requests sent ahead of their answers. From a few more on aiohttp stops reading, and would not see the client leave:
+#: its answer would keep a slot to the end.
+MAX_PIPELINED = 16
+
 
 class Connection(web.RequestHandler):
     """`parts.settings` is read at every use, so limits change with a reload."""
@@ -78,8 +82,12 @@ class Connection(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._admitted:
-            super().data_received(data)
+        if not self._admitted:
+            return
+        super().data_received(data)
+        if len(self._messages) >= MAX_PIPELINED and self.transport:
+            log.info("cut the connection of %s: it does not wait for answers", self._address or "a local client")
+            self.transport.abort()
 
     def on_time(self) -> None:
         """The header has come (said by `access.py`), or the reader has caught up: nothing is overdue."""

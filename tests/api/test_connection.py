@@ -143,6 +143,19 @@ async def test_a_slow_reader_that_reads_is_served() -> None:
         assert size > 500 * 4096
 
 
+async def test_a_client_that_sends_far_ahead_cannot_leave_its_job_behind() -> None:
+    executor = FakeExecutor(hold="decode")
+    async with serve(executor) as served:
+        _, writer = await asyncio.open_connection(*served.address)
+        writer.write(POST + 3 * GET)
+        await until(lambda: executor.running == 1)
+        await asyncio.sleep(0.02)
+        assert executor.running == 1
+        writer.write(100 * GET)
+        await until(lambda: executor.running == 0)
+        writer.close()
+
+
 async def test_expect_continue(served: Served) -> None:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     body = b'{"prompt": "x"}'
