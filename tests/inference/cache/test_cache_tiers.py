@@ -115,6 +115,8 @@ class DiskMachine(RuleBasedStateMachine):
             return
         path, other = files[which % len(files)], files[at % len(files)]
         content = bytearray(path.read_bytes())
+        if not content:
+            return  # cut to nothing before
         if how == "flip":
             content[at % len(content)] ^= 1
         elif how == "cut":
