@@ -179,7 +179,7 @@ class Pool:
             if supervisor is None:
                 return False
             if (jobs := len(supervisor.jobs)) and not force:
-                message = f"The model {supervisor.model.name} has {jobs} requests: wait for them, or force."
+                message = f"The model {supervisor.model.name} is still answering (requests: {jobs}): wait for the end."
                 raise Conflict(message, jobs=jobs)
             await self._retire(supervisor, why=Conflict(f"The model {supervisor.model.name} was unloaded."))
         return True
