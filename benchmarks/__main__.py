@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from benchmarks import servers, streams
+from benchmarks import conversations, servers, streams
 from benchmarks.servers import Server
 from benchmarks.table import Row, markdown
 
@@ -59,6 +59,8 @@ async def measure(ours: Server, theirs: Server, count: int) -> list[Row]:
     rows.append(Row("first token of those 1,500 tokens", "ms", firsts[ours.name], firsts[theirs.name], "lower", 1.6))
     a, b = await pairs(count, ours, theirs, streams.alone)
     rows.append(Row("first token of 1,500 tokens alone", "s", a, b, "lower", 1.05))
+    a, b = await pairs(count, ours, theirs, conversations.turns)
+    rows.append(Row("first token, turns 2 to 4 of 24 conversations over 8 slots", "s", a, b, "lower", 1.0))
     return rows
 
 

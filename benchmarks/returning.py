@@ -1,6 +1,6 @@
 """Coming back to a conversation of 1,500 tokens after the server was restarted; and what moving its cells costs.
 
-    python -m benchmarks.returning [--pairs N]
+python -m benchmarks.returning [--pairs N]
 """
 
 from __future__ import annotations

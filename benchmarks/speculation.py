@@ -59,7 +59,7 @@ def speed(backend: LlamaBackend, text: str, speculation: Speculation | None) -> 
     engine.submit(job, prompt)
     tokens, begin, end = 0, 0.0, 0.0
     while engine.busy:
-        for event in engine.step():
+        for event in (*engine.admit(), *engine.step()):
             if isinstance(event, Delta):
                 end = time.perf_counter()
                 begin = begin or end

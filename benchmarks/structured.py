@@ -53,7 +53,7 @@ def rate(backend: LlamaBackend, streams: int, grammar: str | None, seed: int) ->
         engine.submit(job, prompt)
     begin, tokens, ended = None, 0, 0
     while ended < streams:
-        for event in engine.step():
+        for event in (*engine.admit(), *engine.step()):
             if isinstance(event, Delta):
                 begin = begin or time.monotonic()
                 tokens += len(event.tokens)

@@ -92,16 +92,23 @@ class Engine:
         if sequence := self._scheduler.find(job):
             self._end(sequence, FinishReason.CANCELLED)
 
-    def step(self) -> tuple[Event, ...]:
-        """Admit, compute, sample. Raises only what no single job is to blame for: then the worker must die."""
+    def admit(self) -> tuple[Event, ...]:
+        """Give slots to those whose turn it is. Tell before `step`: if that dies, it is known who was computed."""
         self._expire()
         if self._tiers:
             self._tiers.want(self._scheduler.next(), streams=self._scheduler.streaming)
         for admission in self._scheduler.admit(self._clock.monotonic()):
             self._start(admission)
+        return self._told()
+
+    def step(self) -> tuple[Event, ...]:
+        """Compute and sample. Raises only what no single job is to blame for: then the worker must die."""
         step = self._scheduler.plan()
         if step.batches:
             self._compute(step)
+        return self._told()
+
+    def _told(self) -> tuple[Event, ...]:
         events, self._events = tuple(self._events), []
         return events
 

@@ -173,6 +173,7 @@ class Scheduler:
     def uncached(self, sequence: Sequence) -> None:
         """The backend could not keep the prefix: all of it is to be computed."""
         sequence.computed = 0
+        self.cells.publish(sequence.slot, [])
         if not sequence.yielded:
             sequence.cached = 0
 

@@ -28,7 +28,7 @@ class LlamaBackend:
         self._model = Model(load.path, gpu_layers=load.gpu_layers, progress=progress)
         try:
             self._vocabulary = Vocabulary(self._model.vocab)
-            self._prompts = Prompts(self._vocabulary, self._model.template)
+            self._prompts = Prompts(self._vocabulary, self._model.template, load.context)
             self._context = Context(
                 self._model,
                 slots=load.slots,

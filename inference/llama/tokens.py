@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -62,6 +63,12 @@ class Vocabulary:
             return self._pieces[token]
         except KeyError:
             return self._pieces.setdefault(token, self._read(token))
+
+    @functools.cached_property
+    def longest(self) -> int:
+        """Bytes of text that one token may stand for. Reads the whole vocabulary: 0.1 s for 49,000 tokens."""
+        written = max((len(self.name(token).encode()) for token in self.control | self.ends), default=0)
+        return max(written, *(len(self.piece(token)) for token in range(self.size)))
 
     def name(self, token: int) -> str:
         """A special token's text, e.g. <|im_end|>; "" if the model has no such token (-1)."""

@@ -155,9 +155,7 @@ class _Walk:
             elif number == 2:
                 kind = first
             elif number == 13 or (number == 14 and first == 1):
-                raise InvalidModel(
-                    "The ONNX model keeps weights in other files, which is not supported."
-                )
+                raise InvalidModel("The ONNX model keeps weights in other files, which is not supported.")
         size = prod(dims)
         if size > 16 * MAX_SIZE:
             raise InvalidModel("A tensor of the ONNX model claims an impossible size.")

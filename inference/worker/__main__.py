@@ -113,8 +113,9 @@ def serve(engine: Engine, threads: Following, inbox: SimpleQueue[Prepared], pipe
                 message = inbox.get_nowait()
         except Empty:
             pass
-        events = (*failed, *engine.step())
-        if events:
+        if events := (*failed, *engine.admit()):
+            pipe.send(Output(events))
+        if events := engine.step():
             pipe.send(Output(events))
         threads.look(now := time.monotonic())
         if now - pulsed >= PULSE:

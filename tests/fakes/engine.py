@@ -97,7 +97,7 @@ class Bench:
     def step(self, times: int = 1) -> None:
         for _ in range(times):
             self.clock.advance(0.01)
-            for event in self.engine.step():
+            for event in (*self.engine.admit(), *self.engine.step()):
                 self.events[event.job].append(event)
 
     def run(self, *jobs: Job, steps: int = 2000) -> None:

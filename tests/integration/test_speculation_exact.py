@@ -71,7 +71,7 @@ def run(backend: LlamaBackend, job: Job, speculation: Speculation | None) -> tup
     for _ in range(4000):
         if not engine.busy:
             break
-        for event in engine.step():
+        for event in (*engine.admit(), *engine.step()):
             if isinstance(event, Delta):
                 tokens += event.tokens
             elif isinstance(event, Finished):

@@ -44,9 +44,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 
 def _choice(index: int, collected: Collected, end: Finished, logprobs: bool) -> ChatChoice:
-    calls = [
-        AnswerToolCall(id=call.id, function=CalledFunction(call.name, call.arguments)) for call in collected.calls
-    ]
+    calls = [AnswerToolCall(id=call.id, function=CalledFunction(call.name, call.arguments)) for call in collected.calls]
     message = AnswerMessage(
         content=None if calls and not collected.text else collected.text,
         reasoning_content=collected.reasoning or msgspec.UNSET,

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 from fakes.engine import Bench, answer, job
 
-from mongarsd.ground.job import FinishReason, Priority
+from mongarsd.ground.job import FinishReason, Priority, Started
 from mongarsd.ground.sampling import Sampling
 
 LONG = "a prompt that is longer than one chunk of sixty-four tokens, so that it takes several steps to compute it all"
@@ -183,3 +184,17 @@ def test_the_pulse_counts_what_there_is() -> None:
     assert pulse.backlog_prefill >= 5
     assert pulse.backlog_decode > 0
     assert pulse.decode_rate > 0
+
+
+def test_who_is_computed_is_told_before_computing_so_a_crash_can_be_blamed() -> None:
+    bench = Bench()
+    bench.submit(job("a"))
+    told = bench.engine.admit()
+    assert [type(event) for event in told] == [Started]
+    bench.backend.decode = _crash  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="native"):
+        bench.engine.step()
+
+
+def _crash(rows: object) -> None:
+    raise RuntimeError("native code failed")

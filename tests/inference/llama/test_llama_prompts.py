@@ -8,10 +8,12 @@ import pytest
 from fakes.generate import job
 from fakes.tiny_gguf import BOS, CHATML, IM_END, IM_START, THINK, write_tiny_gguf
 
-from mongarsd.ground.errors import BadRequest, InvalidModel
+from mongarsd.ground.errors import BadRequest, ContextOverflow, InvalidModel
 from mongarsd.ground.job import Message
 from mongarsd.inference.llama.backend import LlamaBackend
 from mongarsd.inference.llama.prompts import PLAIN, Prompts
+
+CONTEXT = 256  # tokens
 
 
 def user(content: str, **fields: Any) -> Message:
@@ -26,7 +28,7 @@ def text(backend: LlamaBackend, tokens: list[int]) -> str:
 
 @pytest.fixture
 def prompts(tiny: LlamaBackend) -> Callable[[str | None], Prompts]:
-    return lambda template: Prompts(tiny._vocabulary, template)
+    return lambda template: Prompts(tiny._vocabulary, template, CONTEXT)
 
 
 def test_the_models_own_template_is_applied(tiny: LlamaBackend) -> None:
@@ -34,6 +36,13 @@ def test_the_models_own_template_is_applied(tiny: LlamaBackend) -> None:
     assert text(tiny, prompt.tokens) == "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     assert not prompt.thinking
     assert prompt.tokens.count(IM_START) == 2
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_it_is_tokenized(prompts: Callable[[str | None], Prompts]) -> None:
+    with pytest.raises(ContextOverflow) as caught:
+        prompts(None).prompt(job(text="word " * 100_000))
+    assert caught.value.detail["limit"] == CONTEXT
+    assert caught.value.detail["prompt"] >= CONTEXT
 
 
 def test_tags_in_a_message_are_text(tiny: LlamaBackend) -> None:
