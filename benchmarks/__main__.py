@@ -31,7 +31,7 @@ async def pairs(
     return figures[ours.name], figures[theirs.name]
 
 
-async def measure(ours: Server, theirs: Server, count: int) -> list[Row]:
+async def measure(ours: Server, theirs: Server, count: int, *, quick: bool) -> list[Row]:
     rows: list[Row] = []
     for server in (ours, theirs):  # warm up
         await streams.throughput(server, 8)
@@ -59,8 +59,9 @@ async def measure(ours: Server, theirs: Server, count: int) -> list[Row]:
     rows.append(Row("first token of those 1,500 tokens", "ms", firsts[ours.name], firsts[theirs.name], "lower", 1.6))
     a, b = await pairs(count, ours, theirs, streams.alone)
     rows.append(Row("first token of 1,500 tokens alone", "s", a, b, "lower", 1.05))
-    a, b = await pairs(count, ours, theirs, conversations.turns)
-    rows.append(Row("first token, turns 2 to 4 of 24 conversations over 8 slots", "s", a, b, "lower", 1.0))
+    if not quick:
+        a, b = await pairs(count, ours, theirs, conversations.turns)
+        rows.append(Row("first token, turns 2 to 4 of 24 conversations over 8 slots", "s", a, b, "lower", 1.0))
     return rows
 
 
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, default=Path(".cache/state"))
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--json", type=Path, default=HERE / "results.json")
+    parser.add_argument("--quick", action="store_true", help="leave out the conversations (about 6 minutes)")
     options = parser.parse_args()
     binary = (
         os.environ.get("LLAMA_SERVER") or subprocess.check_output([HERE / "build_llama_server.sh"], text=True).strip()
@@ -86,7 +88,7 @@ def main() -> None:
     with servers.ours(options.state_dir, **knobs) as ours:
         model = default_model(options.state_dir)
         with servers.theirs(Path(binary), model, **knobs) as theirs:
-            rows = asyncio.run(measure(ours, theirs, options.pairs))
+            rows = asyncio.run(measure(ours, theirs, options.pairs, quick=options.quick))
     print(f"{machine()}; {options.threads} threads, {SLOTS} slots of {CONTEXT} tokens, {options.pairs} pairs\n")
     print(markdown(rows))
     figures = {"machine": machine(), **knobs, "rows": [row.json() for row in rows]}
