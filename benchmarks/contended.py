@@ -85,14 +85,14 @@ def main() -> None:
     knobs = {"slots": SLOTS, "context": CONTEXT, "threads": len(os.sched_getaffinity(0))}
     model = default_model(options.state_dir)
     with (
-        servers.ours(options.state_dir, **knobs) as ours,
+        servers.ours(options.state_dir, **knobs, MONGARSD_INFERENCE_LIVE_THREADS="true") as ours,
         servers.theirs(Path(binary), model, **knobs) as theirs,
         busy_core(),
     ):
         rows = asyncio.run(compare(ours, theirs, options.pairs, "one core busy", TARGETS))
     with (
         tempfile.TemporaryDirectory(dir=options.state_dir.parent) as folder,
-        servers.ours(options.state_dir, **knobs) as ours,
+        servers.ours(options.state_dir, **knobs, MONGARSD_INFERENCE_LIVE_THREADS="true") as ours,
         servers.ours(twin(options.state_dir, folder), **knobs, MONGARSD_INFERENCE_LIVE_THREADS="false") as fixed,
     ):
         fixed = dataclasses.replace(fixed, name="fixed threads")

@@ -1,15 +1,17 @@
-"""Prompts of a wanted size, all different from the first word on, so that no server's prefix cache helps unasked."""
+"""Prompts of a wanted size, all different from the first word on and from those of earlier runs, so that no prefix
+cache helps unasked: ours outlives the server."""
 
 from __future__ import annotations
 
 import itertools
 import random
+import secrets
 
 WORDS = (
     "river mountain bread engine winter garden silver window market thunder paper bridge ocean candle forest "
     "teacher morning camera harvest violin station castle blanket compass journey library summer kitchen signal"
 ).split()
-_numbers = itertools.count(1)
+_numbers = itertools.count(secrets.randbelow(10**8))
 
 
 def prompt(words: int) -> list[dict[str, str]]:

@@ -75,6 +75,8 @@ def ours(
         "MONGARSD_INFERENCE_CONTEXT": str(context),
         "MONGARSD_INFERENCE_DECODE_THREADS": str(threads),
         "MONGARSD_INFERENCE_PREFILL_THREADS": str(threads),
+        # The same threads for both: while the other server has its turn, ours would see a busy board and give way.
+        "MONGARSD_INFERENCE_LIVE_THREADS": "false",
         **more,
     }
     command = [sys.executable, "-m", "mongarsd", "--state-dir", str(state), "--listen", f"127.0.0.1:{port}"]
