@@ -49,10 +49,6 @@ class Sampled(NamedTuple):
 class Sampler(Protocol):
     """A job's sampler chain with its own state (penalties, RNG, a grammar)."""
 
-    def accept(self, tokens: Sequence[int]) -> None:
-        """Feed tokens that were not sampled here: a prompt's tail, or `produced` of a resumed job."""
-        ...
-
     def sample(self, row: int, output: int = 0) -> Sampled:
         """Choose and accept the next token from output number `output` of row number `row` of the last decode."""
         ...

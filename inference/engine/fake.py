@@ -46,9 +46,6 @@ class FakeSampler:
         self._backend, self._job = backend, job
         self._length = prompt + len(job.produced)  # of all tokens accepted
 
-    def accept(self, tokens: Sequence[int]) -> None:
-        pass
-
     def sample(self, row: int, output: int = 0) -> Sampled:
         before = self._backend.outputs[row][output]
         if len(before) != self._length:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mongarsd.inference.engine import sequence as engine
+from mongarsd.inference.engine.base import BLOCK
 
-TILE = 64
+#: A block of the prefix cache is a tile, so what was stored is what would be computed.
+TILE = BLOCK
 
 
 def portions(filling: Sequence[engine.Sequence], budget: int) -> list[tuple[engine.Sequence, int]]:

@@ -19,7 +19,7 @@ ONNX_CONTEXT = 256
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """Fields of `manifest.Blob` under the same names."""
+    """What a header says of its file."""
 
     architecture: str
     parameters: int
@@ -31,8 +31,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     licence: str
     format: Literal["gguf", "onnx"] = "gguf"
     kind: Literal["chat", "embedding"] = "chat"
-    dimensions: int = 0
-    float_bytes: int = 0
+    dimensions: int = 0  # numbers in a vector of an embedding model
+    float_bytes: int = 0  # of ONNX weights as 32-bit numbers
 
 
 def inspect(path: Path) -> Facts:

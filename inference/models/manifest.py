@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.formats import Facts
@@ -24,7 +24,7 @@ class Companion(Struct, frozen=True, kw_only=True):
     source: str  # reference
 
 
-class Blob(Struct, frozen=True, kw_only=True):
+class Blob(Facts, frozen=True, kw_only=True):
     """A verified file in the store: what it is, and what it was made from."""
 
     digest: Digest
@@ -32,19 +32,7 @@ class Blob(Struct, frozen=True, kw_only=True):
     source: str  # reference
     source_digest: Digest  # of the file at the source; the same as `digest` unless it was derived
     derivation: str | None = None  # the type it was requantized to
-    architecture: str
-    parameters: int
-    quantization: str
-    context_length: int
-    kv_bytes_per_token: int
-    layers: int
-    repacks: bool
-    licence: str
-    format: Literal["gguf", "onnx"] = "gguf"
-    kind: Literal["chat", "embedding"] = "chat"
-    dimensions: int = 0  # numbers in a vector of an embedding model
-    float_bytes: int = 0  # of ONNX weights as 32-bit numbers
-    files: dict[str, Companion] = {}  # by role
+    files: dict[str, Companion] = field(default_factory=dict)  # by role
 
     @property
     def digests(self) -> tuple[str, ...]:
