@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.embed.batches import Tokens
 from mongarsd.inference.models.onnx import TOKENS, read_onnx
-from mongarsd.inference.onnx.batches import Tokens
 from mongarsd.inference.worker.protocol import Load
 
 #: Best first; what a board lacks is not offered by its onnxruntime.

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.onnx.batches import Tokens
+from mongarsd.inference.embed.batches import Tokens
 
 #: Characters looked at for each token the model reads; what is longer than that is cut anyway, and would cost memory.
 CHARACTERS = 64

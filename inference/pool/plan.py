@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from mongarsd.inference.worker.protocol import CachePlan
+from mongarsd.inference.worker.protocol import CachePlan, Kind
 
 
 class Model(Protocol):
@@ -39,6 +39,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     memory: int  # bytes it will need: weights, KV cells, compute buffers, cache
     cache: CachePlan = CachePlan()
     files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
+    kind: Kind = "chat"
     backend: str = ""  # empty = that of PoolSettings
 
 

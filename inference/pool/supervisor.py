@@ -363,5 +363,6 @@ class Supervisor:
             live_threads=settings.live_threads,
             files=plan.files,
             cache=plan.cache,
+            kind=plan.kind,
             backend=plan.backend or settings.backend,
         )

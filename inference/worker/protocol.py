@@ -7,12 +7,17 @@ stays silent for `hang_timeout` is hung. End of file on the pipe means that the 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from mongarsd.ground.errors import ErrorInfo
 from mongarsd.ground.job import Event, Job
 
 PULSE = 1.0  # seconds
+
+#: What a model is for: "embedding" = texts to vectors.
+Kind = Literal["chat", "embedding"]
 
 
 class CachePlan(Struct, frozen=True, kw_only=True):
@@ -41,6 +46,7 @@ class Load(Struct, frozen=True, tag="load", kw_only=True):
     live_threads: bool = True  # fewer threads while other programs keep cores busy
     files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
     cache: CachePlan = CachePlan()
+    kind: Kind = "chat"
     backend: str = "llama"  # or "onnx"; or "fake", for tests of everything above the engine
 
 

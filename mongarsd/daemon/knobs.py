@@ -66,6 +66,7 @@ class Knobs:
             gpu_layers=advice.gpu_layers,
             memory=need,
             files={role: str(path) for role, path in model.paths.items()},
+            kind="embedding",
             backend="onnx",
         )
 

@@ -92,5 +92,5 @@ def test_only_what_is_used_is_imported() -> None:
     import subprocess
 
     heavy = ("numpy", "onnxruntime", "tokenizers")
-    program = f"import sys, mongarsd.inference.onnx.worker\nprint([m for m in {heavy!r} if m in sys.modules])"
+    program = f"import sys, mongarsd.inference.onnx.embedding\nprint([m for m in {heavy!r} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

@@ -9,10 +9,11 @@ import pytest
 from fakes.engine import job, load
 
 from mongarsd.ground.job import Failed, Job
-from mongarsd.inference.engine.base import Backend, Prompt
+from mongarsd.inference.engine.base import Prompt
 from mongarsd.inference.engine.fake import FakeBackend
-from mongarsd.inference.worker.__main__ import Prepared, read
+from mongarsd.inference.worker.generator import generator
 from mongarsd.inference.worker.protocol import Submit
+from mongarsd.inference.worker.shell import Prepared, Runner, read
 
 
 class Brittle(FakeBackend):
@@ -23,8 +24,8 @@ class Brittle(FakeBackend):
 
 
 def test_a_prompt_that_cannot_be_made_is_the_end_of_its_job_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    opened: Future[Backend] = Future()
-    opened.set_result(Brittle(load()))
+    opened: Future[Runner] = Future()
+    opened.set_result(generator(Brittle(load()), load(), lambda: None))
     inbox: SimpleQueue[Prepared] = SimpleQueue()
     good = job("good")
     read(iter((Submit(job("bad", "poison")), Submit(good))), opened, inbox)

@@ -8,9 +8,9 @@ import pytest
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started
+from mongarsd.inference.embed.embedder import Embedder
 from mongarsd.inference.engine.fake import FakeBackend
 from mongarsd.inference.engine.loop import prepare
-from mongarsd.inference.onnx.embedder import Embedder
 from mongarsd.inference.worker.protocol import Load, ModelInfo
 
 LOAD = Load(
@@ -55,7 +55,7 @@ class Bench:
     def rest(self) -> list[Event]:
         events: list[Event] = []
         for _ in range(100):
-            events += self.embedder.step()
+            events += [*self.embedder.admit(), *self.embedder.step()]
             if not self.embedder.busy:
                 return events
         raise AssertionError("it does not end")
@@ -94,6 +94,7 @@ def test_the_queue_is_bounded(bench: Bench) -> None:
 
 def test_cancel_before_and_between_the_runs(bench: Bench) -> None:
     bench.submit("a", *["x"] * 100)
+    bench.embedder.admit()
     bench.embedder.step()
     bench.embedder.cancel("a")
     bench.embedder.cancel("nobody")
@@ -153,3 +154,11 @@ def test_the_pulse_says_what_waits_and_how_fast_it_goes(bench: Bench) -> None:
     after = bench.embedder.pulse()
     assert (after.busy_slots, after.queued, after.backlog_prefill) == (0, 0, 0)
     assert after.prefill_rate > 0
+
+
+def test_who_is_computed_is_told_before(bench: Bench) -> None:
+    """If a text kills the worker, the pool knows whom not to try again."""
+    bench.submit("a", "text")
+    assert bench.embedder.admit() == (Started("a", "here", 0.0, 4),)
+    assert bench.model.runs == []
+    assert [type(event) for event in bench.embedder.step()] == [Embedded, Finished]

@@ -8,7 +8,7 @@ from typing import Protocol
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import BadRequest, Busy, DeadlineExceeded, MongarsError
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
-from mongarsd.inference.onnx.batches import RUN, RUN_LEAST, Queue, Tokens, Work
+from mongarsd.inference.embed.batches import RUN, RUN_LEAST, Queue, Tokens, Work
 from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
 
 #: Tokens of all jobs together: 16 MB. One request of 2,048 long texts has half a million.
@@ -26,7 +26,7 @@ class Vectors(Protocol):
 
 
 class Embedder:
-    """Used by one thread, but for `prepare`. `step()` returns the events of one run; idle when `busy` is false."""
+    """A Runner. `admit`, then `step`, return the events of one run of the model; idle when `busy` is false."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Embedder:
         self._node = load.node
         self._most = load.queue + load.slots
         self._queue = Queue()
+        self._run: list[tuple[Work, int]] = []  # what the next step computes
         self._events: list[Event] = []
         self._rate = 0.0  # tokens a second
         self._step = 0.0  # seconds
@@ -79,11 +80,35 @@ class Embedder:
         if work := self._queue.pop(job):
             self._end(work, FinishReason.CANCELLED)
 
+    def admit(self) -> tuple[Event, ...]:
+        """Choose the next run; whose job is in it for the first time is told that it has started."""
+        self._expire()
+        self._run = self._queue.run(max(RUN_LEAST, min(RUN, int(self._rate * RUN_SECONDS))))
+        now = self._clock.monotonic()
+        for work in dict.fromkeys(work for work, _ in self._run):
+            if work.started is None:
+                work.started = now
+                self._events.append(Started(work.job.id, self._node, now - work.arrived, work.size))
+        return self._told()
+
     def step(self) -> tuple[Event, ...]:
         """One run of the model."""
-        self._expire()
-        if run := self._queue.run(max(RUN_LEAST, min(RUN, int(self._rate * RUN_SECONDS)))):
-            self._compute(run)
+        if self._run:
+            self._compute(self._run)
+            self._run = []
+        return self._told()
+
+    def idle(self) -> bool:
+        return False
+
+    def shrink(self, size: int) -> None:
+        """Nothing is cached."""
+
+    def clear_cache(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _told(self) -> tuple[Event, ...]:
         events, self._events = tuple(self._events), []
         return events
 
@@ -102,10 +127,6 @@ class Embedder:
 
     def _compute(self, run: list[tuple[Work, int]]) -> None:
         begin = self._clock.monotonic()
-        for work in dict.fromkeys(work for work, _ in run):
-            if work.started is None:
-                work.started = begin
-                self._events.append(Started(work.job.id, self._node, begin - work.arrived, work.size))
         try:
             vectors = self._model.vectors([work.texts[index] for work, index in run])
         except MongarsError as error:
@@ -149,25 +170,3 @@ class Embedder:
         started = now if work.started is None else work.started
         timings = Timings(queue=started - work.arrived, prefill=now - started)
         self._events.append(Finished(work.job.id, reason, Usage(work.size, 0), timings))
-
-
-def open_embedder(load: Load, clock: Clock) -> Embedder:
-    """Load model and tokenizer. Raises InvalidModel."""
-    from mongarsd.inference.onnx.session import Session
-    from mongarsd.inference.onnx.tokens import Tokenizer
-
-    tokenizer = Tokenizer(load.files["tokenizer"], load.context)
-    session = Session(load)
-    info = ModelInfo(
-        architecture="onnx",
-        parameters=session.parameters,
-        vocabulary=tokenizer.vocabulary,
-        context_train=load.context,
-        context=load.context,
-        slots=load.slots,
-        kv_bytes_per_token=0,
-        has_template=False,
-        dimensions=session.dimensions,
-        build=session.build,
-    )
-    return Embedder(info, tokenizer, session, clock, load)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongarsd.ground.job import Job, Priority
-from mongarsd.inference.onnx.batches import BUCKET, Queue, Work, bucket
+from mongarsd.inference.embed.batches import BUCKET, Queue, Work, bucket
 
 
 def work(name: str, *lengths: int, account: str = "", arrived: float = 0.0, batch: bool = False) -> Work:

@@ -1,0 +1,1 @@
+"""Texts to vectors and scores, whichever library computes them: runs that requests share."""
