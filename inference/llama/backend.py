@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from mongarsd.ground.job import Job
 from mongarsd.inference.engine.base import BLOCK, Prompt, Row
+from mongarsd.inference.engine.prompts import Prompts
 from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.llama import state
 from mongarsd.inference.llama.context import Context
 from mongarsd.inference.llama.library import build_id
 from mongarsd.inference.llama.logprobs import Logprobs
 from mongarsd.inference.llama.model import Model
-from mongarsd.inference.llama.prompts import Prompts
 from mongarsd.inference.llama.sampling import LlamaSampler, open_sampler
 from mongarsd.inference.llama.tokens import Vocabulary
 from mongarsd.inference.worker.protocol import Load, ModelInfo

@@ -10,8 +10,8 @@ from fakes.tiny_gguf import BOS, CHATML, IM_END, IM_START, THINK, write_tiny_ggu
 
 from mongarsd.ground.errors import BadRequest, ContextOverflow, InvalidModel
 from mongarsd.ground.job import Message
+from mongarsd.inference.engine.prompts import PLAIN, Prompts
 from mongarsd.inference.llama.backend import LlamaBackend
-from mongarsd.inference.llama.prompts import PLAIN, Prompts
 
 CONTEXT = 256  # tokens
 

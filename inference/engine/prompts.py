@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from mongarsd.ground.errors import BadRequest, ContextOverflow, InvalidModel
 from mongarsd.ground.job import Job, Message
 from mongarsd.inference.engine.base import Form, Prompt
-from mongarsd.inference.llama.guard import Guard
-from mongarsd.inference.llama.tokens import Vocabulary
 from mongarsd.inference.text import form
+from mongarsd.inference.text.guard import Guard
 from mongarsd.inference.text.template import ChatTemplate
 from mongarsd.inference.text.tools.detect import GENERIC, detect
 
@@ -30,6 +30,43 @@ PLAIN = "{% for message in messages %}{{ message.role | capitalize }}: {{ messag
 USUAL = 16
 
 log = logging.getLogger(__name__)
+
+
+class Vocabulary(Protocol):
+    """What is needed of a model's vocabulary. Thread-safe."""
+
+    size: int
+    bos: int  # -1 = none
+    eos: int
+
+    @property
+    def longest(self) -> int:
+        """Bytes of text that one token may stand for."""
+        ...
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Tokens of `text`, nothing added. `special`: text such as <|im_end|> becomes the token of that name."""
+        ...
+
+    def begin(self, tokens: list[int]) -> list[int]:
+        """With the beginning-of-sequence token where the model wants one, but never twice."""
+        ...
+
+    def name(self, token: int) -> str:
+        """A special token's text; "" if the model has no such token (-1)."""
+        ...
+
+    def named(self, names: Iterable[str]) -> Mapping[int, bytes]:
+        """The control tokens of these names, with their text."""
+        ...
+
+    def first_outside(self, tokens: Iterable[int]) -> int | None:
+        """The first of `tokens` that is none of the model's; None if all are."""
+        ...
+
+    def control_text(self) -> re.Pattern[str] | None:
+        """Matches any text that `tokenize(special=True)` turns into a control or end token; None if there is none."""
+        ...
 
 
 class Prompts:

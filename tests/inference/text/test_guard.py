@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mongarsd.inference.llama.guard import Guard
+from mongarsd.inference.text.guard import Guard
 
 CONTROL = re.compile(re.escape("<|end|>") + "|" + re.escape("<|start|>"))
 PARTS = st.lists(st.sampled_from(["<|end|>", "<|start|>", "<|", "end|>", "hello", " ", "\n", "ü", "("])).map("".join)
