@@ -35,6 +35,8 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
     errors.InvalidModel: (422, False),
     errors.DoesNotFit: (507, False),
     errors.DiskFull: (507, False),
+    errors.StorageUnavailable: (503, True),
+    errors.StorageFull: (507, False),
     errors.SourceUnavailable: (502, True),
     errors.VerificationFailed: (502, False),
     errors.WorkerCrashed: (500, False),

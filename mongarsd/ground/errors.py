@@ -115,6 +115,30 @@ class DiskFull(MongarsError):
     code = "disk_full"
 
 
+class StorageUnavailable(MongarsError):
+    """The database cannot be used now: see `mongarsctl status`; what was asked for was not stored."""
+
+    code = "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    """No space for the database: free some, then it stores again by itself."""
+
+    code = "storage_full"
+
+
+class DatabaseRefused(StorageUnavailable):
+    """The file is not for this version or not ours: move it away, or install the version that made it."""
+
+    code = "database_refused"
+
+
+class DatabaseDamaged(StorageUnavailable):
+    """The file is corrupt: it is put aside at the next start, and the newest good backup takes over."""
+
+    code = "database_damaged"
+
+
 class SourceUnavailable(MongarsError):
     """The hub, index or network did not answer: check the connection, try again."""
 

@@ -1,0 +1,1 @@
+"""Conversations and their turns: stored, paged, searched, exported, retained and truly deleted."""

@@ -1,0 +1,80 @@
+"""What is kept of a conversation, and how it is named."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+#: Longest page that is handed out.
+MAX_PAGE = 100
+
+
+class Details(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What only some turns have. Kept as JSON; fields of a newer version are ignored."""
+
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt's
+    completion_tokens: int = 0
+    timings: dict[str, float] = {}  # milliseconds, by name
+    reasoning: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+class NewTurn(Struct, frozen=True, kw_only=True):
+    role: Role
+    content: str
+    node: str = ""  # who ran it
+    model: str = ""
+    details: Details = Details()
+
+
+class Turn(NewTurn, frozen=True, kw_only=True):
+    id: str
+    number: int  # grows within a conversation; other tables refer to it
+    conversation: str
+    created: float  # seconds since the epoch
+    feedback: Literal[-1, 0, 1] = 0
+    comment: str = ""
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    id: str
+    title: str
+    created: float
+    updated: float
+    turns: int
+    bytes: int
+    metadata: dict[str, str]
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """A turn that a search found, best first."""
+
+    turn: str
+    conversation: str
+    title: str
+    role: str
+    created: float
+    snippet: str  # words found stand between "[" and "]"
+    score: float  # higher is better; BM25
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """`after` is handed back to get the next page; "" = this was the last."""
+
+    items: list[T]
+    after: str
+
+
+def new_id(kind: Literal["conv", "msg"]) -> str:
+    """As long as OpenAI's, and as hard to guess."""
+    return f"{kind}_{secrets.token_hex(24)}"
