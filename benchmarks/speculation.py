@@ -32,9 +32,27 @@ NOTE = (
     "book every evening. In the winter of 1894 a ship named Aurora ran onto the rocks below; all nineteen sailors "
     "were saved by a rope that Hale threw from the gallery. The village still keeps the rope beside the church."
 )
+FILE = """[server]
+host = "lighthouse.local"
+port = 8080
+workers = 4
+timeout = 30
+log_level = "info"
+
+[database]
+path = "/var/lib/lighthouse/main.db"
+pool = 5
+journal = "wal"
+
+[mail]
+sender = "keeper@lighthouse.local"
+retries = 3
+"""
+#: What a model of 135M really copies is a file; a text it retells, however it is asked.
 PROMPTS = {
-    "quoting": (f"Repeat this text exactly, word for word:\n\n{NOTE}", 1.3),
-    "editing": (f"Rewrite this text exactly, but change the name Hale to Moor:\n\n{NOTE}", 1.3),
+    "quoting a file": (f"Print this file again without any change:\n\n```\n{FILE}```", 1.3),
+    "editing a file": (f"Change the port to 9090 and print the whole file again:\n\n{FILE}", 1.3),
+    "retelling a note": (f"Repeat this text exactly, word for word:\n\n{NOTE}", 0.98),
     "a story": ("Write a story about a baker who finds a map.", 0.98),
     "an explanation": ("Explain in detail how bread rises, and why salt matters.", 0.98),
 }

@@ -57,10 +57,10 @@ class NGramIndex:
 class Follower:
     """Walks along an earlier stretch of the sequence, and counts how often it foretold the next token."""
 
-    #: By the streak's length: below 4 (a fresh match), 4, 8, 16 tokens and more foretold in a row.
-    STREAKS = (4, 8, 16)
+    #: By the streak's length, that is tokens in a row that stood there already or were foretold: 2, 3, 4, 5 to 7 …
+    STREAKS = (3, 4, 5, 8, 16)
     #: Chance that the next token is foretold, before anything was seen; counts as much as PRIOR tokens.
-    CHANCES = (0.4, 0.7, 0.85, 0.95)
+    CHANCES = (0.3, 0.45, 0.65, 0.75, 0.85, 0.95)
     PRIOR = 4.0
     KEEP = 0.95  # of older tokens' weight, each time
 

@@ -21,7 +21,7 @@ MOST_STREAMS = 2
 #: Drafts of a lower chance are not worth their heat, whatever a step costs.
 LEAST_CHANCE = 0.4
 #: A draft must promise this much more than its step costs more.
-MARGIN = 1.2
+MARGIN = 1.15
 #: Steps of 4 and of 8 rows over plain ones, until they were measured.
 COSTS = {3: 2.4, 7: 3.7}
 #: After this many steps with drafts comes a plain one, to compare with.
