@@ -1,0 +1,1 @@
+"""Documents: files that people upload, cut into chunks that can be searched and cited."""
