@@ -28,6 +28,9 @@ class Calls:
     def _number(self, said: Said) -> tuple[str, tuple[ToolCall, ...]]:
         calls = []
         for name, arguments in said.calls:
+            if not name:
+                calls.append(ToolCall(self._count - 1, arguments=arguments))
+                continue
             # From job and number alone, so that it is the same whoever carries the job on.
             digest = hashlib.sha256(f"{self._job}/{self._count}".encode()).hexdigest()
             calls.append(ToolCall(self._count, f"call_{digest[:24]}", name, arguments))

@@ -35,16 +35,22 @@ def constraint(job: Job, form: Format, *, thinking: bool) -> Constraint | None:
     if not job.tools or job.tool_choice is ToolChoice.NONE:
         return None
     many = job.parallel_tool_calls and job.tool_name is None
-    if job.tool_choice is ToolChoice.REQUIRED:
-        tools = [tool for tool in job.tools if job.tool_name in (None, tool["function"]["name"])]
-        return Constraint(form.grammar(tools, many=many, opened=False), after)
-    if not form.opens:
+    if (bound := _bound(job, form)) is None:
         return None
-    return Constraint(form.grammar(job.tools, many=many, opened=True), (*after, form.opens[0]))
+    tools = [tool for tool in job.tools if job.tool_name in (None, tool["function"]["name"])]
+    return Constraint(form.grammar(tools, many=many, opened=bool(bound)), (*after, bound) if bound else after)
 
 
 def parser(job: Job, form: Format) -> partial[Parser] | None:
     """Makes the parser of the job's answer; None if there is nothing to read."""
     if not job.tools or job.tool_choice is ToolChoice.NONE:
         return None
-    return partial(form.parser, [tool["function"]["name"] for tool in job.tools])
+    names = [tool["function"]["name"] for tool in job.tools]
+    return partial(form.parser, names, bound=_bound(job, form) if job.grammar is None else None)
+
+
+def _bound(job: Job, form: Format) -> str | None:
+    """The text after which the answer must be calls; "" = from its start, None = nowhere."""
+    if job.tool_choice is ToolChoice.REQUIRED:
+        return ""
+    return form.opens[0] if form.opens else None

@@ -36,20 +36,29 @@ class ToolChoice(enum.StrEnum):
     REQUIRED = "required"  # it must call at least one
 
 
+class Rerank(Struct, frozen=True):
+    """How well does each document answer the query?"""
+
+    query: str
+    documents: tuple[str, ...]
+
+
 class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One sequence to generate. Exactly one of `messages`, `text` and `tokens` is the prompt.
 
-    Or texts to turn into vectors: then `embed` holds them, and nothing is generated.
+    Or texts to turn into vectors: then `embed` holds them, and nothing is generated. Or `rerank`: texts to score.
 
     `produced` holds the tokens already delivered to the client: whoever runs the job goes on after the last of them.
     """
 
     id: str  # random, 32 hex digits
     model: str  # digest of the weights, "sha256:<64 hex>"
+    adapter: str = ""  # digest of a LoRA adapter of that model; "" = none
     messages: tuple[Message, ...] | None = None
     text: str | None = None
     tokens: tuple[int, ...] | None = None
     embed: tuple[str, ...] | None = None
+    rerank: Rerank | None = None
     tools: tuple[dict[str, Any], ...] = ()  # OpenAI's form, checked
     tool_choice: ToolChoice = ToolChoice.AUTO
     tool_name: str | None = None  # with REQUIRED: this one
@@ -118,18 +127,19 @@ class Started(Struct, frozen=True, omit_defaults=True, tag="started"):
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):
-    """A whole call. `index` counts the calls of an answer."""
+    """A call, or the beginning of one; without a name, more arguments of the call `index`."""
 
-    index: int
-    id: str
-    name: str
-    arguments: str  # JSON text of an object
+    index: int  # counts the calls of an answer
+    id: str = ""
+    name: str = ""
+    arguments: str = ""  # JSON text of an object, all pieces together
 
 
 class Delta(Struct, frozen=True, omit_defaults=True, tag="delta"):
     """New tokens and exactly their text (the last one of a job may be cut by a stop string).
 
-    The text of a tool call comes as a call, with the tokens that complete it; till then its tokens come without text.
+    The text of a tool call comes as a call: once it is certain that it is one, its arguments as they are written, and
+    otherwise with the tokens that complete it; till then its tokens come without text.
     """
 
     job: str
@@ -148,6 +158,13 @@ class Embedded(Struct, frozen=True, omit_defaults=True, tag="embedded"):
     dimensions: int
 
 
+class Ranked(Struct, frozen=True, omit_defaults=True, tag="ranked"):
+    """The scores of all documents of a job, in their order."""
+
+    job: str
+    scores: tuple[float, ...]  # 0 to 1
+
+
 class Finished(Struct, frozen=True, omit_defaults=True, tag="finished"):
     job: str
     reason: FinishReason
@@ -161,4 +178,4 @@ class Failed(Struct, frozen=True, omit_defaults=True, tag="failed"):
     error: ErrorInfo
 
 
-Event = Started | Delta | Embedded | Finished | Failed
+Event = Started | Delta | Embedded | Ranked | Finished | Failed

@@ -129,7 +129,7 @@ async def test_a_forced_call_and_the_turn_after_it(url: str, choice: Any) -> Non
 async def test_a_streamed_call_is_the_plain_one(url: str) -> None:
     fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "max_tokens": 120}
     (plain,) = (await ask(url, **fields)).choices[0].message.tool_calls
-    name, arguments, reason, ids = "", "", None, []
+    name, arguments, reason, ids, pieces = "", "", None, [], 0
     async for choice in stream(url, **fields):
         reason = choice.finish_reason or reason
         assert not choice.delta.content
@@ -138,6 +138,8 @@ async def test_a_streamed_call_is_the_plain_one(url: str) -> None:
             ids += [piece.id] if piece.id else []
             name += piece.function.name or ""
             arguments += piece.function.arguments or ""
+            pieces += bool(piece.function.arguments)
+    assert pieces > 3, "as they are written"
     assert (name, arguments) == (plain.function.name, plain.function.arguments)
     assert reason == "tool_calls"
     assert len(ids) == 1
@@ -191,3 +193,25 @@ async def test_a_bound_answer_survives_the_death_of_its_worker(
     assert killed
     jsonschema.validate(json.loads(text), schema)
     assert text == whole
+
+
+async def test_a_streamed_call_goes_on_after_the_death_of_its_worker(daemon: DaemonProcess, url: str) -> None:
+    notes = {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 12, "maxItems": 12}
+    parameters = {"type": "object", "properties": {"notes": notes}, "required": ["notes"]}
+    tool = {"type": "function", "function": {"name": "take_notes", "parameters": parameters}}
+    fields = {"tools": [tool], "tool_choice": "required", "max_tokens": 400}
+    (whole,) = (await ask(url, **fields)).choices[0].message.tool_calls
+    names, ids, arguments, killed = [], [], "", False
+    async for choice in stream(url, **fields):
+        for piece in choice.delta.tool_calls or ():
+            names += [piece.function.name] if piece.function.name else []
+            ids += [piece.id] if piece.id else []
+            arguments += piece.function.arguments or ""
+        if len(arguments) > 40 and not killed:
+            killed = True
+            for pid in pids(daemon):
+                os.kill(pid, signal.SIGKILL)
+    assert killed
+    assert (names, len(ids)) == (["take_notes"], 1)
+    assert arguments == whole.function.arguments
+    jsonschema.validate(json.loads(arguments), parameters)

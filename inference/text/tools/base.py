@@ -18,8 +18,10 @@ ANY_ARGUMENTS: dict[str, Any] = {"type": "object"}
 
 
 class Call(NamedTuple):
+    """A call, or the beginning of one; without a name, more of the arguments of the call before."""
+
     name: str
-    arguments: str  # JSON text of an object
+    arguments: str  # JSON text of an object; in pieces as the model writes them, where they are certain
 
 
 class Said(NamedTuple):
@@ -63,8 +65,11 @@ class Format(Protocol):
         """GBNF of one call, or of up to MAX_CALLS. `opened`: the first of `opens` has been said. Raises BadRequest."""
         ...
 
-    def parser(self, names: Sequence[str]) -> Parser:
-        """`names` are the tools that may be called; a call of any other is text."""
+    def parser(self, names: Sequence[str], *, bound: str | None) -> Parser:
+        """`names` are the tools that may be called; a call of any other is text.
+
+        `bound`: the text after which `grammar` binds the answer; "" = from its start, None = nowhere.
+        """
         ...
 
 

@@ -42,7 +42,7 @@ class FunctionGemma:
         check(text, "tools")
         return text
 
-    def parser(self, names: Sequence[str]) -> GemmaCalls:
+    def parser(self, names: Sequence[str], *, bound: str | None) -> GemmaCalls:  # noqa: ARG002
         return GemmaCalls(names)
 
 

@@ -31,8 +31,8 @@ class Generic:
         more = f' ("\\n" {call}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", call + more))
 
-    def parser(self, names: Sequence[str]) -> JsonCalls:
-        return JsonCalls(names, opens=("<tool_call>",), closes=("</tool_call>",), bare=True)
+    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+        return JsonCalls(names, opens=("<tool_call>",), closes=("</tool_call>",), bare=True, bound=bound)
 
 
 def explain(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:

@@ -13,5 +13,5 @@ class Granite(Mistral):
     opens = ("<|tool_call|>",)
     marks = opens
 
-    def parser(self, names: Sequence[str]) -> JsonCalls:
-        return JsonCalls(names, opens=(*self.opens, "<tool_call>"), closes=("</tool_call>",), bare=False)
+    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+        return JsonCalls(names, opens=(*self.opens, "<tool_call>"), closes=("</tool_call>",), bare=False, bound=bound)

@@ -24,5 +24,5 @@ class Hermes:
         more = f' (ws "<tool_call>" {body}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", first + more))
 
-    def parser(self, names: Sequence[str]) -> JsonCalls:
-        return JsonCalls(names, opens=self.opens, closes=("</tool_call>",), bare=False)
+    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+        return JsonCalls(names, opens=self.opens, closes=("</tool_call>",), bare=False, bound=bound)

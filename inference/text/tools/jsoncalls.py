@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from mongarsd.inference.text.tools.base import MAX_CALLS, Call, Said, to_call
+from mongarsd.inference.text.tools.bound import BoundCalls, json_head
 
 
 class JsonCalls:
     """`opens` begin calls anywhere; with `bare`, an answer that begins with { (or [) is a call too.
 
     After an open tag come JSON objects or lists of them, then perhaps one of `closes`. What turns out to be no call is
-    text, tags and all.
+    text, tags and all. Where a grammar binds the answer (after `bound`) nothing can, so calls come in pieces there.
     """
 
-    def __init__(self, names: Sequence[str], *, opens: Sequence[str], closes: Sequence[str] = (), bare: bool) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        opens: Sequence[str],
+        closes: Sequence[str] = (),
+        bare: bool,
+        bound: str | None,
+        head: re.Pattern[str] | None = None,
+    ) -> None:
+        """`head` is how a bound call begins, as `BoundCalls` wants it."""
         self._names, self._opens, self._closes = names, opens, closes
+        self._bound, self._head = bound, head or json_head(names)
+        self._rest = BoundCalls(self._head) if bound == "" else None  # reads all that is to come
         self._bare = bare  # nothing but white space so far
         self._text = ""  # not given yet
         self._inside = False
@@ -25,11 +39,18 @@ class JsonCalls:
         self._spent = False  # a call was read: white space and separators around it are nobody's
 
     def feed(self, text: str) -> Said:
+        if self._rest:
+            return self._rest.feed(text)
         self._text += text
-        return self._read(final=False)
+        said = self._read(final=False)
+        if self._rest:  # just now: what follows the tag is its
+            text, self._text = self._text, ""
+            more = self._rest.feed(text)
+            said = Said(said.content + more.content, said.calls + more.calls)
+        return said
 
     def finish(self) -> Said:
-        return self._read(final=True)
+        return self._rest.finish() if self._rest else self._read(final=True)
 
     def _read(self, *, final: bool) -> Said:
         content: list[str] = []
@@ -40,6 +61,8 @@ class JsonCalls:
                 self._read_inside(content, calls, final)
             else:
                 self._read_content(content, final)
+            if self._rest:
+                return Said("".join(content), tuple(calls))
             if (len(self._text), self._inside) == before:
                 break
         if final and (self._text or self._raw) and not self._spent:
@@ -62,6 +85,8 @@ class JsonCalls:
         if found:
             self._say(content, text[: found[0]])
             self._open(found[1], text[found[0] + len(found[1]) :])
+            if found[1] == self._bound:
+                self._rest = BoundCalls(self._head, self._bound)
             return
         hold = 0 if final else max((_overlap(text, tag) for tag in self._opens), default=0)
         if self._spent and not text[: len(text) - hold].strip():

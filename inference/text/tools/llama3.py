@@ -22,5 +22,5 @@ class Llama3:
         more = f' ("; " {call}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", call + more))
 
-    def parser(self, names: Sequence[str]) -> JsonCalls:
-        return JsonCalls(names, opens=self.opens, bare=True)
+    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+        return JsonCalls(names, opens=self.opens, bare=True, bound=bound)

@@ -23,5 +23,5 @@ class Mistral:
         body = f'ws "[" ws {call} ws {more} "]"'
         return rules.text(rules.writer.rule("calls", body if opened else f'"{self.opens[0]}" {body}'))
 
-    def parser(self, names: Sequence[str]) -> JsonCalls:
-        return JsonCalls(names, opens=self.opens, bare=False)
+    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+        return JsonCalls(names, opens=self.opens, bare=False, bound=bound)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answers import FinishWord
@@ -30,14 +31,22 @@ class Collected:
         self._reasoning: list[str] = []
         self._said: list[str] = []
         self.logprobs: list[TokenLogprob] = []
-        self.calls: list[ToolCall] = []
+        self._calls: list[list[ToolCall]] = []  # the pieces of each
 
     async def add(self, delta: Delta) -> None:
         self._text.append(delta.text)
         self._reasoning.append(delta.reasoning)
         self._said.append(delta.reasoning + delta.text)
         self.logprobs.extend(delta.logprobs)
-        self.calls.extend(delta.calls)
+        for piece in delta.calls:
+            if piece.name:
+                self._calls.append([])
+            self._calls[-1].append(piece)
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """Whole ones."""
+        return [structs.replace(one[0], arguments="".join(piece.arguments for piece in one)) for one in self._calls]
 
     @property
     def text(self) -> str:
@@ -60,8 +69,9 @@ def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
     except ModelNotFound as error:
         error.param = "model"
         raise
-    if model.kind == "embedding":
-        raise BadRequest(f"model: {model.name} makes embeddings and answers nothing: see /v1/embeddings", param="model")
+    if model.kind != "chat":
+        does, where = ("makes embeddings", "embeddings") if model.kind == "embedding" else ("ranks documents", "rerank")
+        raise BadRequest(f"model: {model.name} {does} and answers nothing: see /v1/{where}", param="model")
     return model, Order(model.digest, account(request), parts.settings.inference.max_tokens)
 
 

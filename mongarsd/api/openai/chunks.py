@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -107,13 +108,13 @@ class CompletionChunks:
 Chunks = ChatChunks | CompletionChunks
 
 
-def _call_pieces(call: ToolCall) -> tuple[ChunkToolCall, ChunkToolCall]:
-    """Its name, then its arguments, as OpenAI sends them."""
-    name = ChunkFunction(name=call.name, arguments="")
-    return (
-        ChunkToolCall(index=call.index, id=call.id, type="function", function=name),
-        ChunkToolCall(index=call.index, function=ChunkFunction(arguments=call.arguments)),
-    )
+def _call_pieces(call: ToolCall) -> Iterator[ChunkToolCall]:
+    """Its name once, then its arguments, as OpenAI sends them."""
+    if call.name:
+        name = ChunkFunction(name=call.name, arguments="")
+        yield ChunkToolCall(index=call.index, id=call.id, type="function", function=name)
+    if call.arguments:
+        yield ChunkToolCall(index=call.index, function=ChunkFunction(arguments=call.arguments))
 
 
 def _opening(head: Head, kind: str) -> bytes:

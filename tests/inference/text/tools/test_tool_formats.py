@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongarsd.inference.grammar.check import check
-from mongarsd.inference.text.tools.base import Call, Format, Parser
+from mongarsd.inference.text.tools.base import Call, Format, Parser, Said
 from mongarsd.inference.text.tools.detect import FORMATS, detect
 
 BY_NAME: dict[str, Format] = {one.name: one for one in FORMATS}
@@ -67,15 +67,25 @@ RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
 ]
 
 
+def joined(said: list[Said]) -> tuple[str, list[Call]]:
+    """All text, and whole calls."""
+    calls: list[Call] = []
+    for piece in (piece for one in said for piece in one.calls):
+        if not piece.name:
+            last = calls.pop()
+            piece = Call(last.name, last.arguments + piece.arguments)
+        calls.append(piece)
+    return "".join(one.content for one in said), calls
+
+
 def read(parser: Parser, pieces: list[str]) -> tuple[str, list[Call]]:
-    said = [*map(parser.feed, pieces), parser.finish()]
-    return "".join(one.content for one in said), [call for one in said for call in one.calls]
+    return joined([*map(parser.feed, pieces), parser.finish()])
 
 
 @pytest.mark.parametrize(("form", "answer", "text", "calls"), RECORDED)
 def test_recorded_answers(form: str, answer: str, text: str, calls: list[tuple[str, Any]]) -> None:
     for pieces in ([answer], list(answer)):
-        said, found = read(BY_NAME[form].parser(NAMES), pieces)
+        said, found = read(BY_NAME[form].parser(NAMES, bound=None), pieces)
         assert [(call.name, json.loads(call.arguments)) for call in found] == calls
         assert said == text
 
@@ -87,8 +97,15 @@ def test_cuts_change_nothing(data: st.DataObject) -> None:
     parts = [P, L3, "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[", "]", ",", " ", "x", "{", "}", '"', ";", "<"]
     marks = ["<|python_tag|>", "<start_function_call>", "<end_function_call>", "call:set_light{on:true}", "<escape>"]
     pieces = data.draw(st.lists(st.sampled_from([*parts, *marks]), max_size=8))
-    text = "".join(pieces)
-    assert read(form.parser(NAMES), pieces) == read(form.parser(NAMES), list(text)) == read(form.parser(NAMES), [text])
+    bound = data.draw(st.sampled_from([None, "", *form.opens[:1]]))
+    one, other = form.parser(NAMES, bound=bound), form.parser(NAMES, bound=bound)
+    ones, others = list[Said](), list[Said]()
+    for piece in pieces:  # so that a job may be carried on from any place
+        ones.append(one.feed(piece))
+        others += map(other.feed, piece)
+        assert joined(ones) == joined(others)
+    whole = read(form.parser(NAMES, bound=bound), ["".join(pieces)])
+    assert joined([*ones, one.finish()]) == joined([*others, other.finish()]) == whole
 
 
 TOOLS = [
@@ -112,7 +129,8 @@ TOOLS = [
 @settings(max_examples=30, deadline=None)
 def test_a_forced_answer_is_nothing_but_calls(form: Format, seed: int, many: bool) -> None:
     text = walk(check(form.grammar(TOOLS, many=many, opened=False)), Random(seed))
-    said, calls = read(form.parser(NAMES), [text])
+    said, calls = read(form.parser(NAMES, bound=""), [text])
+    assert read(form.parser(NAMES, bound=None), [text])[1] == [whole(call) for call in calls]
     assert not said.strip(), text
     assert calls
     assert many or len(calls) == 1
@@ -125,9 +143,54 @@ def test_a_forced_answer_is_nothing_but_calls(form: Format, seed: int, many: boo
 @settings(max_examples=10, deadline=None)
 def test_a_lazy_grammar_goes_on_after_the_opening(form: Format, seed: int) -> None:
     text = walk(check(form.grammar(TOOLS, many=True, opened=True)), Random(seed))
-    said, calls = read(form.parser(NAMES), ["Yes. " + form.opens[0] + text])
+    said, calls = read(form.parser(NAMES, bound=form.opens[0]), ["Yes. " + form.opens[0] + text])
     assert said.strip() == "Yes."
     assert calls
+    assert [call.name for call in calls] == [
+        call.name for call in read(form.parser(NAMES, bound=None), [form.opens[0] + text])[1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "bound", "answer"),
+    [
+        ("hermes", "", f"<tool_call>\n{P}\n</tool_call>\n<tool_call>{L}</tool_call>"),
+        ("hermes", "<tool_call>", f"Yes. <tool_call>\n{P}\n</tool_call>\n<tool_call>{L}</tool_call>"),
+        ("smollm", "<tool_call>", f"<tool_call>[{P}, {L}]</tool_call>"),
+        ("mistral", "[TOOL_CALLS]", f"[TOOL_CALLS][{P}, {L}]"),
+        ("granite", "", f"<|tool_call|>[{P}, {L}]"),
+        ("llama3", "", f"{P3}; {L3}"),
+        ("llama3", "<|python_tag|>", f"<|python_tag|>{P3}; {L3}"),
+        ("generic", "", f"{P}\n{L}"),
+    ],
+)
+def test_arguments_come_as_they_are_written_where_a_grammar_binds(form: str, bound: str, answer: str) -> None:
+    parser = BY_NAME[form].parser(NAMES, bound=bound)
+    pieces = [piece for character in answer for piece in parser.feed(character).calls]
+    named = [index for index, piece in enumerate(pieces) if piece.name]
+    assert [pieces[index] for index in named] == [Call("get_weather", "{"), Call("set_light", "{")]
+    texts = [piece.arguments for piece in pieces]
+    first, second = texts[: named[1]], texts[named[1] :]
+    assert all(len(text) == 1 for text in (*first, *second))
+    assert (json.loads("".join(first)), json.loads("".join(second))) == (PARIS[1], LIGHT[1])
+    assert parser.finish() == Said()
+
+
+def test_a_bound_call_that_was_cut_is_what_came_of_it() -> None:
+    form = BY_NAME["hermes"]
+    assert read(form.parser(NAMES, bound=""), ["<tool_call>", P[:-4]]) == ("", [Call("get_weather", P[37:-4])])
+    before = '<tool_call>{"name": "get_w'  # nothing certain: it is text, if it is all
+    assert read(form.parser(NAMES, bound=""), [before]) == (before, [])
+    assert read(form.parser(NAMES, bound="<tool_call>"), [before]) == (before, [])
+    assert read(form.parser(NAMES, bound=""), ["<tool_call>", L, "</tool_call>", before]) == (
+        "",
+        [Call("set_light", L[35:-1])],
+    )
+
+
+def whole(call: Call) -> Call:
+    """As it is read where nothing binds: its arguments written anew."""
+    return Call(call.name, json.dumps(json.loads(call.arguments), ensure_ascii=False))
 
 
 @pytest.mark.parametrize(
