@@ -17,6 +17,11 @@ def seed(*facts: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=SIZE).digest()
 
 
+def branch(start: bytes, adapter: str) -> bytes:
+    """The same for what an adapter (digest) computed; "" = the bare model."""
+    return hashlib.blake2b(start + adapter.encode(), digest_size=SIZE).digest() if adapter else start
+
+
 def chain(start: bytes, tokens: Sequence[int], block: int) -> list[bytes]:
     """The key of every whole block of `tokens`. About 1 µs a block."""
     keys = []

@@ -58,8 +58,8 @@ class PrefixStore:
                 self._disk.open()
             self._files = ThreadPoolExecutor(1, "prefix-files")
 
-    def keys(self, tokens: Sequence[int]) -> list[bytes]:
-        return keys.chain(self._start, tokens, self._block)
+    def keys(self, tokens: Sequence[int], adapter: str = "") -> list[bytes]:
+        return keys.chain(keys.branch(self._start, adapter), tokens, self._block)
 
     def longest(self, chain: Sequence[bytes]) -> int:
         """How many blocks from the first on are stored."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ class Row(NamedTuple):
     start: int  # position of the first token
     tokens: Sequence[int]
     outputs: int  # 0 for a part of a prompt, 1 where the next token is wanted, more for a draft
+    adapter: str = ""  # digest of the LoRA adapter it is computed with; all rows of a decode have the same
 
 
 class Form(NamedTuple):
@@ -83,6 +84,10 @@ class Backend(Protocol):
 
     def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> Sampler:
         """A chain for the job. It has accepted the prompt's tail and `job.produced`. Raises BadRequest."""
+        ...
+
+    def adapt(self, adapter: str, used: Collection[str]) -> None:
+        """Have an adapter in memory for rows to come; all but the `used` ones may go. Raises InvalidModel, Busy."""
         ...
 
     def decode(self, rows: Sequence[Row]) -> None:

@@ -28,6 +28,7 @@ class Placement(NamedTuple):
 @dataclass
 class Slot:
     busy: bool = False
+    adapter: str = ""  # of its last job
     used: float = field(default=float("-inf"))  # when its last job ended
 
 
@@ -45,13 +46,17 @@ class Cells:
         """Tokens that idle slots keep for reuse."""
         return sum(len(self._tree.path(i)) for i, slot in enumerate(self._slots) if not slot.busy)
 
-    def cached(self, prompt: Sequence[int]) -> int:
+    def cached(self, prompt: Sequence[int], adapter: str = "") -> int:
         """Tokens of the prompt that `take` would find. The last one is always computed: it gives the first logits."""
-        return min(self._tree.match(prompt)[0], len(prompt) - 1)
+        return min(self._tree.match(prompt, adapter)[0], len(prompt) - 1)
 
     def path(self, slot: int) -> list[int]:
         """The tokens a slot holds."""
         return self._tree.path(slot)
+
+    def adapter(self, slot: int) -> str:
+        """What a slot's tokens were computed with."""
+        return self._tree.adapter(slot)
 
     def forget(self) -> list[int]:
         """The idle slots: they hold nothing any more."""
@@ -60,7 +65,9 @@ class Cells:
             self._tree.remove(i)
         return idle
 
-    def take(self, prompt: Sequence[int], *, reuse: bool = True, stored: int = 0) -> Placement | None:
+    def take(
+        self, prompt: Sequence[int], *, reuse: bool = True, stored: int = 0, adapter: str = ""
+    ) -> Placement | None:
         """Occupy the slot where the prompt needs the least computing; None if all are busy.
 
         `stored`: tokens of the prompt that could be restored; taken if they are at least MIN_TAIL more than the cells'.
@@ -68,26 +75,27 @@ class Cells:
         idle = [i for i, slot in enumerate(self._slots) if not slot.busy]
         if not idle:
             return None
-        if reuse and stored >= self.cached(prompt) + MIN_TAIL:
+        if reuse and stored >= self.cached(prompt, adapter) + MIN_TAIL:
             placement = Placement(self._victim(idle), stored, restored=True)
         else:
-            placement = self._place(prompt, idle) if reuse else Placement(self._victim(idle), 0)
+            placement = self._place(prompt, adapter, idle) if reuse else Placement(self._victim(idle), 0)
         self._slots[placement.slot].busy = True
-        self._tree.set(placement.slot, prompt[: placement.cached])
+        self._slots[placement.slot].adapter = adapter
+        self._tree.set(placement.slot, prompt[: placement.cached], adapter)
         return placement
 
     def publish(self, slot: int, tokens: Sequence[int]) -> None:
         """The slot now holds `tokens`: others may copy from it while it works."""
-        self._tree.set(slot, tokens)
+        self._tree.set(slot, tokens, self._slots[slot].adapter)
 
     def release(self, slot: int, tokens: Sequence[int], now: float) -> None:
         """The job has ended and left `tokens` in the slot."""
-        self._tree.set(slot, tokens)
+        self._tree.set(slot, tokens, self._slots[slot].adapter)
         self._slots[slot].busy = False
         self._slots[slot].used = now
 
-    def _place(self, prompt: Sequence[int], idle: list[int]) -> Placement:
-        match, holders = self._tree.match(prompt)
+    def _place(self, prompt: Sequence[int], adapter: str, idle: list[int]) -> Placement:
+        match, holders = self._tree.match(prompt, adapter)
         match = min(match, len(prompt) - 1)
         victim = self._victim(idle)
         at_hand = [i for i in idle if i in holders]
@@ -97,7 +105,8 @@ class Cells:
                 return Placement(nearest, match)
         if match >= MIN_COPY and victim not in holders:
             return Placement(victim, match, source=min(holders))  # whose conversation goes on from there keeps it
-        return Placement(victim, min(common(prompt, self._tree.path(victim)), match))
+        own = common(prompt, self._tree.path(victim)) if self._tree.adapter(victim) == adapter else 0
+        return Placement(victim, min(own, match))
 
     def _victim(self, idle: list[int]) -> int:
         """An empty slot, else the least recently used; if there is a choice, beside a busy one.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import parse_qs
 
 from mongarsd.ground.errors import BadRequest
@@ -19,6 +19,9 @@ from mongarsd.inference.worker.protocol import Load, ModelInfo
 VOCABULARY = 257  # the bytes, and one end token
 END = 256
 LETTERS = b"etaoin shrdlu"
+#: A cell's number is its token and, above these bits, a mark of the adapter it was computed with.
+TOKEN_BITS = 9
+MARKS = 127  # the rest of 16 bits
 QUOTING = ord("|")  # a prompt with this in it is mostly quoted, as a model does that repeats or edits a text
 
 
@@ -34,6 +37,16 @@ def next_token(tokens: Sequence[int], seed: int = 0) -> int:
     return LETTERS[digest % len(LETTERS)]
 
 
+def mark(adapter: str) -> int:
+    """Of an adapter's cells; 0 = the bare model."""
+    return 1 + zlib.crc32(adapter.encode()) % MARKS if adapter else 0
+
+
+def adapted(seed: int, adapter: str) -> int:
+    """The seed with which an adapter's next token is made."""
+    return seed + (mark(adapter) << 20)
+
+
 def _quoted(tokens: Sequence[int]) -> int | None:
     """What followed the last two tokens where they stood before; now and then something else."""
     data = bytes(min(t, 255) for t in tokens)
@@ -47,11 +60,15 @@ class FakeSampler:
         self._length = prompt + len(job.produced)  # of all tokens accepted
 
     def sample(self, row: int, output: int = 0) -> Sampled:
-        before = self._backend.outputs[row][output]
+        cells = self._backend.outputs[row][output]
+        if {cell >> TOKEN_BITS for cell in cells} != {mark(self._job.adapter)}:
+            raise RuntimeError(f"the cells of job {self._job.id} were not all computed with its adapter")
+        before = [cell & (1 << TOKEN_BITS) - 1 for cell in cells]
         if len(before) != self._length:
             raise RuntimeError(f"asked for a token after {len(before)} tokens, but {self._length} were accepted")
         self._length += 1
-        token = next_token(before, 0 if self._job.sampling.greedy else self._job.sampling.seed)
+        seed = 0 if self._job.sampling.greedy else self._job.sampling.seed
+        token = next_token(before, adapted(seed, self._job.adapter))
         if self._job.sampling.ignore_eos and token == END:
             token = ord(".")
         if self._job.logprobs is None:
@@ -74,6 +91,7 @@ class FakeBackend:
         self._per_row = float(query.get("row", ["0"])[0])
         self._per_step = float(query.get("step", ["0"])[0])
         self._cells: list[list[int]] = [[] for _ in range(load.slots)]
+        self.adapters = {""}
         self.outputs: dict[int, list[list[int]]] = {}  # row number of the last step -> all tokens up to each output
         self.info = ModelInfo(
             architecture="fake",
@@ -108,13 +126,19 @@ class FakeBackend:
             raise BadRequest("a token is outside the vocabulary", param="logit_bias")
         return FakeSampler(self, job, len(prompt))
 
+    def adapt(self, adapter: str, used: Collection[str]) -> None:
+        """Holds those in use and one more."""
+        self.adapters = {"", *used, adapter}
+
     def decode(self, rows: Sequence[Row]) -> None:
         self.outputs = {}
+        if len({row.adapter for row in rows}) > 1 or rows[0].adapter not in self.adapters:
+            raise RuntimeError("a step's rows have one adapter, and it was made ready")
         for index, row in enumerate(rows):
             cells = self._cells[row.sequence]
             if not row.tokens or row.start != len(cells) or row.start + len(row.tokens) > self.info.context:
                 raise RuntimeError(f"row {row} does not continue {len(cells)} cells")
-            cells.extend(row.tokens)
+            cells.extend(token | mark(row.adapter) << TOKEN_BITS for token in row.tokens)
             self.outputs[index] = [cells[: len(cells) - i] for i in reversed(range(row.outputs))]
         time.sleep(self._per_step + self._per_row * sum(len(row.tokens) for row in rows))
 

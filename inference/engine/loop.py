@@ -25,6 +25,7 @@ class Live:
     text: TextStream
     calls: Calls
     marks: Mapping[int, bytes]
+    adapter: str
 
     def piece(self, token: int, piece: bytes) -> bytes:
         return piece or self.marks.get(token, b"")
@@ -141,6 +142,8 @@ class Engine:
         if job.id in self._live:  # it had yielded its slot, and goes on
             return
         try:
+            if job.adapter:
+                self._backend.adapt(job.adapter, {live.adapter for live in self._live.values()})
             sampler = self._backend.sampler(job, sequence.tokens[: sequence.prompt], sequence.form.constraint)
         except MongarsError as error:
             self._fail(sequence, error)
@@ -148,7 +151,7 @@ class Engine:
         thinks = job.messages is not None and (self._backend.info.thinks or sequence.thinking)
         text = TextStream(job.stop, thinks=thinks, thinking=sequence.thinking)
         calls = Calls(job.id, sequence.form.parser)
-        live = self._live[job.id] = Live(sampler, text, calls, sequence.form.marks)
+        live = self._live[job.id] = Live(sampler, text, calls, sequence.form.marks, job.adapter)
         if job.produced:
             pieces = map(live.piece, job.produced, self._backend.pieces(job.produced))
             calls.feed(text.replay(job.produced, list(pieces)))
@@ -168,10 +171,10 @@ class Engine:
 
     def _place(self, admission: Admission) -> None:
         """Make the slot hold the sequence's first `cached` tokens."""
-        sequence, (slot, cached, source, restored), replaced = admission
+        sequence, (slot, cached, source, restored), replaced, adapter = admission
         tiers = self._tiers
         if tiers and len(replaced) >= BLOCK and (restored or source is not None or len(replaced) > cached):
-            tiers.rescue(slot, replaced, streams=self._scheduler.streaming)
+            tiers.rescue(slot, replaced, adapter, streams=self._scheduler.streaming)
         if source is not None:
             self._backend.trim(slot, 0)
             self._backend.copy(source, slot)

@@ -1,4 +1,7 @@
-"""A radix tree over token paths: which holders (KV sequences) begin with the same tokens as a prompt, and how many."""
+"""A radix tree over token paths: which holders (KV sequences) begin with the same tokens as a prompt, and how many.
+
+What one adapter computed is of no use to another, so each has a root of its own.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +38,25 @@ class RadixTree:
     """Every holder has one path. Nodes without holders do not exist, so the tree is never larger than its paths."""
 
     def __init__(self) -> None:
-        self._root = _Node([], set())
+        self._roots: dict[str, _Node] = {}  # by adapter
         self._paths: dict[int, list[int]] = {}
+        self._adapters: dict[int, str] = {}  # of those who have a path
 
     def path(self, holder: int) -> list[int]:
         return self._paths.get(holder, [])
 
-    def set(self, holder: int, tokens: Tokens) -> None:
+    def adapter(self, holder: int) -> str:
+        """What the holder's path was computed with."""
+        return self._adapters.get(holder, "")
+
+    def set(self, holder: int, tokens: Tokens, adapter: str = "") -> None:
         """Replace the holder's path; an empty one removes it."""
         self.remove(holder)
         if not tokens:
             return
         path = self._paths[holder] = list(tokens)
-        node, done = self._root, 0
+        self._adapters[holder] = adapter
+        node, done = self._roots.setdefault(adapter, _Node([], set())), 0
         while done < len(path):
             child = node.children.get(path[done])
             if child is None:
@@ -61,19 +70,25 @@ class RadixTree:
 
     def remove(self, holder: int) -> None:
         path = self._paths.pop(holder, None)
-        node, done = self._root, 0
-        while path and done < len(path):
+        if not path:
+            return
+        adapter = self._adapters.pop(holder)
+        root = node = self._roots[adapter]
+        done = 0
+        while done < len(path):
             child = node.children[path[done]]
             child.holders.discard(holder)
             if not child.holders:
                 del node.children[path[done]]
+                if not root.children:
+                    del self._roots[adapter]
                 return
             done += len(child.edge)
             node = child
 
-    def match(self, tokens: Tokens) -> tuple[int, frozenset[int]]:
+    def match(self, tokens: Tokens, adapter: str = "") -> tuple[int, frozenset[int]]:
         """The longest prefix of `tokens` that somebody holds, and all who hold it; (0, nobody) if none."""
-        node, done = self._root, 0
+        node, done = self._roots.get(adapter, _Node([], set())), 0
         holders: set[int] = set()
         while done < len(tokens) and (child := node.children.get(tokens[done])):
             shared = common(tokens, child.edge, done)

@@ -27,28 +27,43 @@ class Admission(NamedTuple):
     sequence: Sequence
     placement: Placement
     replaced: list[int]  # tokens that the slot held before
+    replaced_adapter: str  # what they were computed with
 
 
 class Batch(NamedTuple):
-    """Rows that are computed together, and whose they are."""
+    """Rows that are computed together, with one adapter, and whose they are."""
 
     rows: list[Row]
     owners: list[Sequence]
 
+    @property
+    def adapter(self) -> str:
+        return self.rows[0].adapter
+
 
 class Step(NamedTuple):
-    """Decoding rows make one batch, each prompt row one of its own: with split KV llama.cpp would part them anyway."""
+    """Decoding rows make a batch for each adapter, each prompt row one of its own: split KV would part them anyway."""
 
     batches: list[Batch]
     decoding: int  # rows of sequences that are past their prompt
     prefill: int  # prompt tokens
     draft: int = 0  # tokens by which each decoding row is longer than one
+    widest: Row | None = None  # the longest prompt row
 
-    @property
-    def widest(self) -> Row | None:
-        """The longest prompt row."""
-        rows = [batch.rows[0] for batch in self.batches[bool(self.decoding) :]]
-        return max(rows, key=lambda row: len(row.tokens), default=None)
+
+def by_adapter(rows: list[Row], owners: list[Sequence]) -> list[Batch]:
+    """A batch for each adapter; rows keep their order within it."""
+    groups: dict[str, Batch] = {}
+    for row, owner in zip(rows, owners, strict=True):
+        batch = groups.setdefault(row.adapter, Batch([], []))
+        batch.rows.append(row)
+        batch.owners.append(owner)
+    return list(groups.values())
+
+
+def in_order(batches: list[Batch], last: str) -> list[Batch]:
+    """Those of one adapter after each other, beginning with the `last` one: a change costs as much as a small step."""
+    return sorted(batches, key=lambda batch: (batch.adapter != last, batch.adapter))
 
 
 class Scheduler:
@@ -66,6 +81,7 @@ class Scheduler:
         self._context = context
         self._limit = queue
         self._turn = 0  # batches computed so far
+        self._adapter = ""  # of the last of them
         self.speculation = speculation
         self.cells = Cells(slots)
         self.pacer = Pacer(max_gap=max_gap, batch=batch)
@@ -134,15 +150,20 @@ class Scheduler:
                 continue
             if not self.cells.free and not self._make_way(now):
                 break
-            held = [self.cells.path(slot) for slot in range(self._slots)]
-            placement = self.cells.take(sequence.tokens, reuse=sequence.job.cache_prompt, stored=sequence.stored)
+            held = [(self.cells.path(slot), self.cells.adapter(slot)) for slot in range(self._slots)]
+            placement = self.cells.take(
+                sequence.tokens,
+                reuse=sequence.job.cache_prompt,
+                stored=sequence.stored,
+                adapter=sequence.job.adapter,
+            )
             assert placement, "a free slot was counted"
             sequence.slot, sequence.computed = placement.slot, placement.cached
             if not sequence.yielded:
                 sequence.admitted, sequence.cached = now, placement.cached
             self.waiting.admitted(sequence)
             self.running[sequence.id] = sequence
-            admitted.append(Admission(sequence, placement, held[placement.slot]))
+            admitted.append(Admission(sequence, placement, *held[placement.slot]))
             if placement.restored:
                 break  # restoring may fail: nobody else builds on it in this step
         return admitted
@@ -181,15 +202,15 @@ class Scheduler:
         """What the next step computes; no batches when nothing runs."""
         decoding = [s for s in self.running.values() if s.decoding]
         filling = [s for s in self.running.values() if not s.decoding]
-        batches = []
+        batches: list[Batch] = []
         drafts = self.speculation.drafts(decoding) if self.speculation and not filling else [[] for _ in decoding]
         if decoding:
             rows = [
-                Row(s.slot, s.computed, [*s.tokens[s.computed :], *draft], 1 + len(draft))
+                Row(s.slot, s.computed, [*s.tokens[s.computed :], *draft], 1 + len(draft), s.job.adapter)
                 for s, draft in zip(decoding, drafts, strict=True)
             ]
-            batches.append(Batch(rows, decoding))
-        prefill = 0
+            batches += by_adapter(rows, decoding)
+        prefill, widest = 0, None
         begins = {s.id: s.computed for s in filling}
         position = filling[0].computed if filling else 0
         for sequence, count in portions(filling, self.pacer.chunk(len(decoding), position) if filling else 0):
@@ -197,9 +218,13 @@ class Scheduler:
             end = begins[sequence.id] = begin + count
             tokens = sequence.tokens[begin:end]
             last = int(end == len(sequence.tokens))
-            batches.append(Batch([Row(sequence.slot, begin, tokens, last)], [sequence]))
+            row = Row(sequence.slot, begin, tokens, last, sequence.job.adapter)
+            batches.append(Batch([row], [sequence]))
+            widest = row if widest is None or count > len(widest.tokens) else widest
             prefill += count
-        return Step(batches, len(decoding), prefill, max(map(len, drafts), default=0))
+        batches = in_order(batches, self._adapter)
+        self._adapter = batches[-1].adapter if batches else self._adapter
+        return Step(batches, len(decoding), prefill, max(map(len, drafts), default=0), widest)
 
     def computed(self, batch: Batch) -> None:
         """The batch is in the cache. A draft's tokens are not counted before they prove right."""
@@ -240,7 +265,7 @@ class Scheduler:
     def backlog(self) -> tuple[int, int]:
         """Prompt tokens still to be computed, and tokens still to be produced at their expected length."""
         everything = (*self.running.values(), *self.waiting)
-        prefill = sum(s.pending - self.cells.cached(s.tokens) if not s.running else s.pending for s in everything)
+        prefill = sum(s.pending - (0 if s.running else self._cached(s)) for s in everything)
         return prefill, round(sum(self._expected(s) for s in everything))
 
     def estimate(self, sequence: Sequence) -> tuple[float, float]:
@@ -249,20 +274,23 @@ class Scheduler:
         per_prompt_token = 1 / self.pacer.prefill_rate if self.pacer.prefill_rate else 0.01
         per_token = 1 / self.decode_rate if self.decode_rate else 0.02
         queue = prefill * per_prompt_token + (decode * per_token if not self.cells.free else 0.0)
-        first = queue + (sequence.pending - self.cells.cached(sequence.tokens)) * per_prompt_token
+        first = queue + (sequence.pending - self._cached(sequence)) * per_prompt_token
         return first, first + self._expected(sequence) * max(per_token, self.pacer.decode_step)
 
     def _expected(self, sequence: Sequence) -> float:
         left = sequence.limit - len(sequence.tokens)
         return min(left, max((self._length.value or EXPECTED_COMPLETION) - sequence.completion, 1.0))
 
+    def _cached(self, sequence: Sequence) -> int:
+        return self.cells.cached(sequence.tokens, sequence.job.adapter)
+
     def _better_soon(self, sequence: Sequence) -> bool:
         """Somebody is computing the same prompt right now: wait, and copy."""
         if not sequence.job.cache_prompt:
             return False
-        known = max(self.cells.cached(sequence.tokens), sequence.stored) + MIN_COPY
+        known = max(self._cached(sequence), sequence.stored) + MIN_COPY
         return any(
             common(sequence.tokens, other.tokens[: other.prompt]) >= known
             for other in self.running.values()
-            if not other.decoding
+            if not other.decoding and other.job.adapter == sequence.job.adapter
         )

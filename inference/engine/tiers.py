@@ -58,10 +58,10 @@ class Tiers:
                     sequence.stored = blocks * BLOCK
 
     def _ask(self, sequence: Sequence) -> None:
-        chain = self._store.keys(sequence.tokens[: len(sequence.tokens) - 1])
+        chain = self._store.keys(sequence.tokens[: len(sequence.tokens) - 1], sequence.job.adapter)
         count = self._store.longest(chain)
         self._chains[sequence.id] = chain[:count]
-        if count * BLOCK >= self._cells.cached(sequence.tokens) + MIN_TAIL:
+        if count * BLOCK >= self._cells.cached(sequence.tokens, sequence.job.adapter) + MIN_TAIL:
             self._wanted[sequence.id] = self._store.fetch(chain[:count])
 
     def forget(self, sequence: Sequence) -> None:
@@ -93,10 +93,10 @@ class Tiers:
         sequence.stored = 0  # if it yields its slot, it asks again
         self.forget(sequence)
 
-    def rescue(self, slot: int, tokens: list[int], *, streams: bool) -> None:
+    def rescue(self, slot: int, tokens: list[int], adapter: str, *, streams: bool) -> None:
         """Keep what a slot holds before it is replaced; not if running streams would notice."""
         if not streams or len(tokens) * (self._speed.value or 0.0) <= self._bound:
-            self._keep(slot, tokens)
+            self._keep(slot, tokens, adapter)
 
     # -- when nothing runs
 
@@ -108,7 +108,7 @@ class Tiers:
         """Save a little; true if there is more to do at once. Call when nothing runs."""
         if self._save:
             slot = self._save.pop()
-            self._keep(slot, self._cells.path(slot))
+            self._keep(slot, self._cells.path(slot), self._cells.adapter(slot))
             return True
         self._store.save()
         return False  # the thread that writes wakes us
@@ -152,8 +152,8 @@ class Tiers:
     def _cells_stats(self) -> TierStats:
         return TierStats(tier="kv", bytes=self._cells.held * self._backend.info.kv_bytes_per_token)
 
-    def _keep(self, slot: int, tokens: list[int]) -> None:
-        chain = self._store.keys(tokens)
+    def _keep(self, slot: int, tokens: list[int], adapter: str) -> None:
+        chain = self._store.keys(tokens, adapter)
         missing = self._store.missing(chain)
         if not missing:
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from mongarsd.ground.job import Job
 from mongarsd.inference.engine.base import BLOCK, Prompt, Row
 from mongarsd.inference.engine.prompts import Prompts
 from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.llama import state
+from mongarsd.inference.llama.adapters import Adapters
 from mongarsd.inference.llama.context import Context
 from mongarsd.inference.llama.library import build_id
 from mongarsd.inference.llama.logprobs import Logprobs
@@ -39,6 +40,7 @@ class LlamaBackend:
         except BaseException:
             self._model.close()
             raise
+        self._adapters = Adapters(self._model, self._context, load.adapters)
         self._logprobs = Logprobs(self._vocabulary)
         cuts = self._warm_up()
         self.info = ModelInfo(
@@ -84,7 +86,11 @@ class LlamaBackend:
         self._samplers.add(sampler)
         return sampler
 
+    def adapt(self, adapter: str, used: Collection[str]) -> None:
+        self._adapters.adapt(adapter, used)
+
     def decode(self, rows: Sequence[Row]) -> None:
+        self._adapters.use(rows[0].adapter)
         self._context.decode(rows)
 
     def trim(self, sequence: int, length: int) -> bool:
@@ -110,9 +116,10 @@ class LlamaBackend:
         self._context.set_threads(decode, prefill)
 
     def close(self) -> None:
-        """Samplers, cells, weights: each before what it points into."""
+        """Samplers, cells, adapters, weights: each before what it points into."""
         for sampler in list(self._samplers):
             sampler.close()
         self._logprobs.close()
         self._context.close()
+        self._adapters.close()
         self._model.close()

@@ -104,7 +104,7 @@ class Context:
         outputs = [range(0)] * len(rows)
         begin = 0
         for index in order:
-            sequence, start, tokens, wanted = rows[index]
+            sequence, start, tokens, wanted, _ = rows[index]
             end = begin + len(tokens)
             if end - begin == 1:
                 self._token[begin] = tokens[0]

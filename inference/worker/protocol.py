@@ -29,6 +29,13 @@ class CachePlan(Struct, frozen=True, kw_only=True):
     disk_writes_per_day: int = 0
 
 
+class AdapterPlan(Struct, frozen=True, kw_only=True):
+    """Where LoRA adapters lie, as `sha256-<hex>`, and how much of them may be in memory. Bytes; 0 = none."""
+
+    directory: str = ""
+    bytes: int = 0
+
+
 class Load(Struct, frozen=True, tag="load", kw_only=True):
     """Everything a worker needs; it reads no settings and no environment."""
 
@@ -46,6 +53,7 @@ class Load(Struct, frozen=True, tag="load", kw_only=True):
     live_threads: bool = True  # fewer threads while other programs keep cores busy
     files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
     cache: CachePlan = CachePlan()
+    adapters: AdapterPlan = AdapterPlan()
     kind: Kind = "chat"
     backend: str = "llama"  # or "onnx"; or "fake", for tests of everything above the engine
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.job import Delta, Event, Failed, Finished, Job, Priority, Started
 from mongarsd.ground.sampling import Sampling
-from mongarsd.inference.engine.fake import END, FakeBackend, next_token
+from mongarsd.inference.engine.fake import END, FakeBackend, adapted, next_token
 from mongarsd.inference.engine.loop import Engine, prepare
 from mongarsd.inference.engine.scheduler import Scheduler
 from mongarsd.inference.engine.speculation import Speculation
@@ -42,6 +42,7 @@ def job(
     stop: tuple[str, ...] = (),
     deadline: float | None = None,
     produced: tuple[int, ...] = (),
+    adapter: str = "",
 ) -> Job:
     return Job(
         id=name,
@@ -54,15 +55,16 @@ def job(
         stop=stop,
         deadline=deadline,
         produced=produced,
+        adapter=adapter,
     )
 
 
-def answer(text: str, max_tokens: int, context: int = 512) -> bytes:
+def answer(text: str, max_tokens: int, context: int = 512, adapter: str = "") -> bytes:
     """What the fake model answers at temperature 0."""
     tokens = list(text.encode())
     limit = min(len(tokens) + max_tokens, context)
     start = len(tokens)
-    while len(tokens) < limit and (token := next_token(tokens)) != END:
+    while len(tokens) < limit and (token := next_token(tokens, adapted(0, adapter))) != END:
         tokens.append(token)
     return bytes(tokens[start:])
 

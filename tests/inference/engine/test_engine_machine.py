@@ -31,11 +31,11 @@ class EngineMachine(RuleBasedStateMachine):
         max_tokens=st.integers(0, 30),
         account=st.sampled_from("ab"),
         priority=st.sampled_from(list(Priority)),
-        cache=st.booleans(),
+        adapter=st.sampled_from(["", "", "one", "other"]),
     )
-    def submit(self, words: list[str], max_tokens: int, account: str, priority: Priority, cache: bool) -> None:
+    def submit(self, words: list[str], max_tokens: int, account: str, priority: Priority, adapter: str) -> None:
         name = str(len(self.jobs))
-        one = job(name, "".join(words), max_tokens=max_tokens, account=account, priority=priority)
+        one = job(name, "".join(words), max_tokens=max_tokens, account=account, priority=priority, adapter=adapter)
         self.jobs[name] = one
         self.bench.submit(one)
 
@@ -80,7 +80,7 @@ class EngineMachine(RuleBasedStateMachine):
     def what_was_said_is_right(self) -> None:
         for name, one in self.jobs.items():
             assert one.text is not None
-            whole = answer(one.text, one.max_tokens or 0, CONTEXT)
+            whole = answer(one.text, one.max_tokens or 0, CONTEXT, one.adapter)
             said = self.bench.text(name).encode()
             assert whole.startswith(said)
             for event in self.bench.events[name]:

@@ -47,5 +47,5 @@ def test_nothing_is_left_when_all_paths_are_removed(changes: list[tuple[int, lis
         tree.set(holder, path)
     for holder in range(5):
         tree.remove(holder)
-    assert not tree._root.children
+    assert not tree._roots
     assert tree.match([0, 1, 2]) == (0, frozenset())
