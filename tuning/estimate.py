@@ -61,6 +61,27 @@ def estimate_onnx(file: int, float_bytes: int) -> int:
     return RUNTIME + ONNX_RUNTIME + max(file, float_bytes) * 9 // 8 + ONNX_COMPUTE
 
 
+#: Tokens of a step of a reading model: of several texts together; of a model with KV cells.
+READER_RUN = 512
+READER_STEP = 128
+
+
+def estimate_reader(
+    facts: ModelFacts, *, context: int, width: int, feed_forward: int, vocabulary: int, causal: bool
+) -> int:
+    """Bytes that a worker for a GGUF model needs which embeds or ranks texts of up to `context` tokens.
+
+    A text is seen in one step: its activations, and the attention mask of all tokens with all. Causal models take it
+    in smaller ones and fill KV cells; llama.cpp computes the logits of every token, and copies them.
+    """
+    tokens = max(context, READER_RUN)
+    if causal:
+        kept = tokens * facts.kv_bytes_per_token + READER_STEP * (vocabulary * 8 + (width + feed_forward) * 16)
+    else:
+        kept = tokens * ((width * 8 + feed_forward * 2) * 4 + tokens * 6)
+    return RUNTIME + facts.weights + COMPUTE + kept
+
+
 class MemoryEstimate(Struct, frozen=True, kw_only=True):
     """Bytes, by what they are for."""
 

@@ -19,6 +19,7 @@ RUN = 1024
 #: Whatever the board: one text of the usual length.
 RUN_LEAST = 256
 
+#: A text's tokens; those of the second text of a pair as ~token, so that both fit into one flat array.
 Tokens: TypeAlias = "array[int]"
 
 

@@ -1,13 +1,14 @@
-"""The step loop of a worker that embeds: jobs in, one run of the model a step, events out."""
+"""The step loop of a worker that embeds or ranks: jobs in, one run of the model a step, events out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from typing import Protocol
 
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import BadRequest, Busy, DeadlineExceeded, MongarsError
-from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
+from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Ranked, Started, Timings, Usage
 from mongarsd.inference.embed.batches import RUN, RUN_LEAST, Queue, Tokens, Work
 from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
 
@@ -15,14 +16,35 @@ from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
 MAX_TOKENS = 4_000_000
 #: Seconds a run should take at most: so long waits who comes next, and so long the worker is silent.
 RUN_SECONDS = 1.0
+ENDPOINTS = {"embedding": "/v1/embeddings", "rerank": "/v1/rerank", "chat": "/v1/chat/completions"}
 #: The weight of the newest run in the measured rate.
 FRESH = 0.2
 
 
 class Vectors(Protocol):
-    """What is needed of `session.Session`."""
+    """A model, in whatever library."""
 
-    def vectors(self, texts: Sequence[Tokens]) -> list[bytes]: ...
+    def vectors(self, texts: Sequence[Tokens]) -> list[bytes]:
+        """A float32 vector of length 1 for each text, or a score (0 to 1) for each pair. Raises MongarsError."""
+        ...
+
+
+class Tokenizer(Protocol):
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """Each text's tokens with the special ones, cut at the model's context."""
+        ...
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
+        """The same for the query with each document; only documents are cut. Raises BadRequest for a long query."""
+        ...
+
+
+class Threads(Protocol):
+    """`board.Following`"""
+
+    def look(self, now: float) -> None: ...
+
+    def tell(self, pulse: Pulse) -> Pulse: ...
 
 
 class Embedder:
@@ -31,16 +53,23 @@ class Embedder:
     def __init__(
         self,
         info: ModelInfo,
-        tokenize: Callable[[Sequence[str]], list[Tokens]],
+        tokenize: Tokenizer,
         model: Vectors,
         clock: Clock,
         load: Load,
+        *,
+        run: int = RUN,
+        threads: Threads | None = None,
     ) -> None:
+        """`run`: tokens that are computed together at most, unless one text has more."""
         self.info = info
         self._tokenize = tokenize
         self._model = model
         self._clock = clock
+        self._kind = load.kind
         self._node = load.node
+        self._largest = run
+        self._threads = threads
         self._most = load.queue + load.slots
         self._queue = Queue()
         self._run: list[tuple[Work, int]] = []  # what the next step computes
@@ -54,14 +83,18 @@ class Embedder:
 
     def prepare(self, job: Job) -> list[Tokens] | Failed:
         """May run in another thread than `step`."""
-        if not job.embed:
-            error = BadRequest("this model makes embeddings and answers nothing: use /v1/embeddings", param="model")
+        try:
+            if self._kind == "rerank" and job.rerank:
+                return self._tokenize.pairs(job.rerank.query, job.rerank.documents)
+            if self._kind == "embedding" and job.embed:
+                return self._tokenize(job.embed)
+            raise BadRequest(f"this model is for {ENDPOINTS[self._kind]} alone", param="model")
+        except MongarsError as error:
             return Failed(job.id, error.info())
-        return self._tokenize(job.embed)
 
     def submit(self, job: Job, texts: list[Tokens]) -> None:
         """Queue the job, or answer with Failed."""
-        work = Work(job, texts, self._clock.monotonic(), self.info.dimensions)
+        work = Work(job, texts, self._clock.monotonic(), self.info.dimensions or 1)
         backlog = self._queue.backlog
         if len(self._queue) >= self._most or (backlog and backlog + work.size > MAX_TOKENS):
             seconds = backlog / self._rate if self._rate else 1.0
@@ -83,7 +116,7 @@ class Embedder:
     def admit(self) -> tuple[Event, ...]:
         """Choose the next run; whose job is in it for the first time is told that it has started."""
         self._expire()
-        self._run = self._queue.run(max(RUN_LEAST, min(RUN, int(self._rate * RUN_SECONDS))))
+        self._run = self._queue.run(max(RUN_LEAST, min(self._largest, int(self._rate * RUN_SECONDS))))
         now = self._clock.monotonic()
         for work in dict.fromkeys(work for work, _ in self._run):
             if work.started is None:
@@ -96,6 +129,8 @@ class Embedder:
         if self._run:
             self._compute(self._run)
             self._run = []
+        if self._threads:
+            self._threads.look(self._clock.monotonic())
         return self._told()
 
     def idle(self) -> bool:
@@ -114,7 +149,7 @@ class Embedder:
 
     def pulse(self) -> Pulse:
         jobs = len(self._queue)
-        return Pulse(
+        pulse = Pulse(
             busy_slots=min(jobs, self.info.slots),
             queued=max(0, jobs - self.info.slots),
             backlog_prefill=self._queue.backlog,
@@ -124,6 +159,7 @@ class Embedder:
             step=self._step,
             cached_tokens=0,
         )
+        return self._threads.tell(pulse) if self._threads else pulse
 
     def _compute(self, run: list[tuple[Work, int]]) -> None:
         begin = self._clock.monotonic()
@@ -141,8 +177,13 @@ class Embedder:
             work.put(index, vector)
             if work.done:
                 self._queue.pop(work.job.id)
-                self._events.append(Embedded(work.job.id, bytes(work.vectors), self.info.dimensions))
+                self._events.append(self._answer(work))
                 self._end(work, FinishReason.STOP)
+
+    def _answer(self, work: Work) -> Event:
+        if self._kind == "rerank":
+            return Ranked(work.job.id, tuple(array("f", work.vectors)))
+        return Embedded(work.job.id, bytes(work.vectors), self.info.dimensions)
 
     def _measure(self, tokens: int, took: float) -> None:
         rate = tokens / max(took, 1e-6)

@@ -306,6 +306,8 @@ def prepare(backend: Backend, job: Job) -> Prompt | Failed:
     try:
         if job.embed is not None:
             raise BadRequest("this model answers and makes no embeddings: name an embedding model", param="model")
+        if job.rerank is not None:
+            raise BadRequest("this model answers and ranks nothing: name a reranker", param="model")
         return backend.prompt(job)
     except MongarsError as error:
         return Failed(job.id, error.info())

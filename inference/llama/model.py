@@ -11,6 +11,7 @@ from typing import Any
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.llama.library import load_library, native_log
+from mongarsd.inference.models.gguf import READERS
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ class Model:
     @property
     def layers(self) -> int:
         return int(self._lib.llama_model_n_layer(self.handle))
+
+    @property
+    def causal(self) -> bool:
+        """Do tokens see only those before them?"""
+        return self.architecture not in READERS and self.metadata(f"{self.architecture}.attention.causal") != "false"
 
     @property
     def template(self) -> str | None:

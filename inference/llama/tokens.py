@@ -57,6 +57,23 @@ class Vocabulary:
             return [self.bos, *tokens]
         return tokens
 
+    def around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a text that is only read."""
+        data, plain = b"a", self.tokenize("a", special=False)
+        buffer = (ctypes.c_int32 * 16)()
+        found = buffer[: max(self._lib.llama_tokenize(self.handle, data, len(data), buffer, 16, True, False), 0)]
+        for start in range(len(found) - len(plain) + 1):
+            if found[start : start + len(plain)] == plain:
+                return found[:start], found[start + len(plain) :]
+        return [], []
+
+    def between(self) -> list[int]:
+        """The special tokens between two texts that are read together."""
+        lib, handle = self._lib, self.handle
+        separator = int(lib.llama_vocab_sep(handle))
+        end = [self.eos if self.eos >= 0 else separator] if lib.llama_vocab_get_add_eos(handle) else []
+        return [token for token in (*end, *([separator] if lib.llama_vocab_get_add_sep(handle) else [])) if token >= 0]
+
     def piece(self, token: int) -> bytes:
         """The token's bytes; b"" for control tokens, the tag itself for user-defined ones such as <think>."""
         try:

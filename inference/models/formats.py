@@ -9,8 +9,9 @@ from typing import Literal
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.models.gguf import GgufHeader, read_header
-from mongarsd.inference.models.onnx import OnnxHeader, read_onnx
+from mongarsd.inference.models.gguf import GgufHeader, Purpose, read_header
+from mongarsd.inference.models.onnx import SCORES, OnnxHeader, read_onnx
+from mongarsd.inference.text.template import thinks
 
 #: protobuf: field 1 (ir_version), a varint. Every exporter writes it first.
 ONNX_START = b"\x08"
@@ -30,8 +31,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     repacks: bool
     licence: str
     format: Literal["gguf", "onnx"] = "gguf"
-    kind: Literal["chat", "embedding"] = "chat"
+    kind: Purpose = "chat"
+    thinks: bool = False  # its template knows how to reason first
     dimensions: int = 0  # numbers in a vector of an embedding model
+    width: int = 0  # numbers in a token's vector, inside
+    feed_forward: int = 0  # the same where it is widest
+    vocabulary: int = 0  # tokens
+    causal: bool = True  # tokens see only those before them
     float_bytes: int = 0  # of ONNX weights as 32-bit numbers
 
 
@@ -55,6 +61,13 @@ def of_gguf(header: GgufHeader) -> Facts:
         layers=header.block_count,
         repacks=header.repacks,
         licence=header.licence,
+        kind=header.purpose,
+        thinks=thinks(header.chat_template or ""),
+        dimensions=header.output_length if header.purpose == "embedding" else 0,
+        width=header.embedding_length,
+        feed_forward=header.feed_forward_length,
+        vocabulary=header.vocabulary,
+        causal=header.causal,
     )
 
 
@@ -69,7 +82,14 @@ def of_onnx(header: OnnxHeader) -> Facts:
         repacks=False,
         licence="",
         format="onnx",
-        kind="embedding",
-        dimensions=header.dimensions,
+        kind="rerank" if header.output in SCORES else "embedding",
+        dimensions=0 if header.output in SCORES else header.dimensions,
         float_bytes=header.float_bytes,
     )
+
+
+def capabilities(facts: Facts) -> tuple[str, ...]:
+    """What the model can be asked for, in Ollama's words, and "rerank", for which it has none."""
+    if facts.kind != "chat":
+        return (facts.kind,)
+    return ("completion", "tools", "thinking") if facts.thinks else ("completion", "tools")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.models.container import Value, read_container
+from mongarsd.inference.models.container import Container, Value, read_container
 from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
 
 F16 = 2  # bytes
@@ -19,6 +19,21 @@ MAX_SMALL = 1 << 24  # heads, lengths, widths: what is larger is no model
 MAX_TEMPLATE = 1 << 18  # characters
 #: `general.type` of files that are parts of a model, not a model.
 PARTS = frozenset({"adapter", "imatrix", "mmproj"})
+
+
+#: Architectures that only read: no KV cells, and a vector for each token. T5's encoder is none: it needs other calls.
+READERS = frozenset(
+    {
+        "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert",
+        "nomic-bert", "nomic-bert-moe",
+    }
+)  # fmt: skip
+#: llama.h, enum llama_pooling_type: how a text's token vectors become one; 4 = a score.
+MEAN, CLS, LAST, RANK = 1, 2, 3, 4
+#: A classification head, in files that do not say that they are for ranking.
+HEADS = frozenset({"cls.weight", "cls.output.weight"})
+
+Purpose = Literal["chat", "embedding", "rerank"]
 
 
 class GgufHeader(Struct, frozen=True, kw_only=True):
@@ -30,6 +45,10 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
     context_length: int  # tokens the model was trained for; 0 = not said
     block_count: int
     embedding_length: int
+    output_length: int  # numbers of a pooled vector
+    feed_forward_length: int
+    purpose: Purpose
+    causal: bool  # tokens see only those before them
     head_count: int  # the largest of all layers
     head_count_kv: int  # the largest of all layers
     kv_bytes_per_token: int  # all layers, f16, without regard to sliding windows: never too little
@@ -92,6 +111,10 @@ def parse_header(file: BinaryIO, length: int) -> GgufHeader:
         context_length=_whole(values, f"{architecture}.context_length", 1 << 32),
         block_count=layers,
         embedding_length=embedding,
+        output_length=_whole(values, f"{architecture}.embedding_length_out", MAX_SMALL, embedding),
+        feed_forward_length=max(_per_layer(values, f"{architecture}.feed_forward_length", layers, 0), default=0),
+        purpose=_purpose(container, architecture),
+        causal=architecture not in READERS and values.get(f"{architecture}.attention.causal", True) is not False,
         head_count=widest,
         head_count_kv=max(heads_kv, default=0),
         kv_bytes_per_token=sum(heads_kv) * (key + value) * F16,
@@ -103,6 +126,18 @@ def parse_header(file: BinaryIO, length: int) -> GgufHeader:
         tensor_bytes=by_type.total(),
         repacked_bytes=sum(size for name, size in by_type.items() if name in REPACKED),
     )
+
+
+def _purpose(container: Container, architecture: str) -> Purpose:
+    """Raises InvalidModel for a model that sorts texts into classes."""
+    pooling = _whole(container.values, f"{architecture}.pooling_type", RANK)
+    has_head = any(tensor.name in HEADS for tensor in container.tensors)
+    if pooling != RANK and not (architecture in READERS and has_head):
+        return "embedding" if pooling or architecture in READERS else "chat"
+    labels = container.lengths.get(f"{architecture}.classifier.output_labels", 1)
+    if labels > 1 and architecture != "qwen3":  # its labels are yes and no
+        raise InvalidModel(f"The model sorts texts into {labels} classes; only scores of relevance are supported.")
+    return "rerank"
 
 
 def _refuse_parts(values: dict[str, Value]) -> None:

@@ -30,6 +30,8 @@ TYPES = {1: "F32", 2: "INT8", 3: "INT8", 10: "F16", 16: "BF16", 21: "INT4", 22: 
 #: Outputs in order of preference: vectors of whole texts, then those of tokens, which are averaged.
 POOLED = ("sentence_embedding",)
 TOKENS = ("last_hidden_state", "token_embeddings")
+#: Of a cross-encoder: one logit for a pair of texts.
+SCORES = ("logits",)
 
 Field = tuple[int, int, int]  # number, and where its content is: value (varint) or start, end
 
@@ -37,7 +39,7 @@ Field = tuple[int, int, int]  # number, and where its content is: value (varint)
 class OnnxHeader(Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     output: str
-    dimensions: int  # numbers in a vector
+    dimensions: int  # numbers in a vector; 1 = a score of relevance
     parameters: int
     quantization: str  # the type of most weights: "INT8", "F32", …
     float_bytes: int  # of the weights as 32-bit numbers: what onnxruntime holds of most small exports
@@ -70,12 +72,14 @@ class _Walk:
         self._graph(graph, 0)
         if not 3 <= version <= 1000:
             raise InvalidModel(f"The file is not an ONNX model: its format version is {version}.")
-        output = next((name for name in (*POOLED, *TOKENS) if name in outputs), None)
+        output = next((name for name in (*POOLED, *TOKENS, *SCORES) if name in outputs), None)
         if output is None:
             raise InvalidModel(
                 f"The ONNX model gives {_names(outputs)}; an embedding model gives one of {_names([*POOLED, *TOKENS])}."
             )
         width = outputs[output][-1] if outputs[output] else 0
+        if output in SCORES and (width != 1 or len(outputs[output]) != 2):
+            raise InvalidModel(f"The ONNX model sorts texts into {width or 'any number of'} classes: not supported.")
         if not 0 < width <= MAX_WIDTH:
             raise InvalidModel(f"The output {output} of the ONNX model does not say how long its vectors are.")
         parameters = self._weights.total()

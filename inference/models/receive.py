@@ -144,7 +144,7 @@ class Receiver:
         facts = await in_thread(inspect, part)
         if facts.format == "onnx" and "tokenizer" not in files:
             raise InvalidModel(f"{ref} comes without a tokenizer.json.")
-        if origin.context and facts.kind == "embedding":
+        if origin.context and facts.format == "onnx":
             facts = structs.replace(facts, context_length=origin.context)
         if derivation:
             file = part.with_suffix(".scratch") / "model.gguf"

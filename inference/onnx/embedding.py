@@ -1,4 +1,4 @@
-"""The Runner of an ONNX embedding model."""
+"""The Runner of an ONNX model that embeds or ranks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def open_embedder(load: Load, clock: Clock) -> Embedder:
         slots=load.slots,
         kv_bytes_per_token=0,
         has_template=False,
-        dimensions=session.dimensions,
+        dimensions=session.dimensions if load.kind == "embedding" else 0,
         build=session.build,
     )
     return Embedder(info, tokenizer, session, clock, load)

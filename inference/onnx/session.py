@@ -1,4 +1,4 @@
-"""An ONNX embedding model in onnxruntime: tables of tokens in, vectors of length 1 out."""
+"""An ONNX model that embeds or ranks, in onnxruntime: tables of tokens in, vectors or scores out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.embed.batches import Tokens
-from mongarsd.inference.models.onnx import TOKENS, read_onnx
+from mongarsd.inference.models.onnx import SCORES, TOKENS, read_onnx
 from mongarsd.inference.worker.protocol import Load
 
 #: Best first; what a board lacks is not offered by its onnxruntime.
@@ -42,17 +42,19 @@ class Session:
         _trim()
 
     def vectors(self, texts: Sequence[Tokens]) -> list[bytes]:
-        """float32, little-endian as all boards are. Raises InvalidModel when the model breaks its promise."""
+        """float32, little-endian as all boards are: of length 1, or a score. Raises InvalidModel for broken promises."""
         np = self._np
         width = max(map(len, texts))
-        ids = np.zeros((len(texts), width), np.int64)
+        marked = np.zeros((len(texts), width), np.int64)
         mask = np.zeros((len(texts), width), np.int64)
         for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)] = tokens
+            marked[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
+        second = marked < 0
+        ids = np.where(second, ~marked, marked)
         tables = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self._header.inputs:
-            tables["token_type_ids"] = np.zeros_like(ids)
+            tables["token_type_ids"] = second.astype(np.int64)
         if "position_ids" in self._header.inputs:
             tables["position_ids"] = np.broadcast_to(np.arange(width, dtype=np.int64), ids.shape)
         (output,) = self._session.run([self._header.output], tables)
@@ -60,6 +62,8 @@ class Session:
         if pooled.shape != (len(texts), self.dimensions) or not np.isfinite(pooled).all():
             raise InvalidModel(f"The model gave a table of {output.shape}, or no numbers: it is not usable.")
         pooled = pooled.astype(np.float32)
+        if self._header.output in SCORES:
+            return [row.tobytes() for row in 1 / (1 + np.exp(-np.clip(pooled, -80, 80)))]  # e^80 fits into a float32
         lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
         return [row.tobytes() for row in pooled / np.maximum(lengths, 1e-12)]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
-from mongarsd.ground.errors import InvalidModel
+from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.inference.embed.batches import Tokens
 
 #: Characters looked at for each token the model reads; what is longer than that is cut anyway, and would cost memory.
@@ -26,6 +27,7 @@ class Tokenizer:
             self._tokenizer = tokenizers.Tokenizer.from_file(path)
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(context)
+            self._context = context
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the library panics with a class of its own, outside Exception
@@ -42,3 +44,22 @@ class Tokenizer:
             some = [text[: self._characters] for text in texts[start : start + TOGETHER]]
             found += [array("i", encoding.ids) for encoding in self._tokenizer.encode_batch_fast(some)]
         return found
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
+        asked = query[: self._characters]
+        size = len(self._tokenizer.encode(asked, add_special_tokens=False).ids)
+        most = (self._context - self._tokenizer.num_special_tokens_to_add(True)) // 2  # then only documents are cut
+        if size > most:
+            raise BadRequest(
+                f"query: it has {size} tokens or more, and at most {most} leave room for documents",
+                param="query",
+            )
+        found: list[Tokens] = []
+        for start in range(0, len(documents), TOGETHER):
+            some = [(asked, text[: self._characters]) for text in documents[start : start + TOGETHER]]
+            found += [_marked(encoding) for encoding in self._tokenizer.encode_batch_fast(some)]
+        return found
+
+
+def _marked(pair: Any) -> Tokens:
+    return array("i", (~token if second else token for token, second in zip(pair.ids, pair.type_ids, strict=True)))

@@ -39,6 +39,9 @@ def prompt_tokens(job: Job) -> int:
         return len(job.tokens)
     if job.embed is not None:
         return int(sum(map(len, job.embed)) / CHARS_PER_TOKEN) + 2 * len(job.embed)
+    if job.rerank is not None:
+        query, documents = len(job.rerank.query), job.rerank.documents
+        return int((sum(map(len, documents)) + query * len(documents)) / CHARS_PER_TOKEN) + 4 * len(documents)
     if job.text is not None:
         return int(len(job.text) / CHARS_PER_TOKEN) + 1
     messages = job.messages or ()
@@ -54,7 +57,7 @@ def estimate(job: Job, now: Situation) -> Estimate:
     prefill_rate = (pulse and pulse.prefill_rate) or PREFILL_BYTES_PER_SECOND / max(now.size, 1)
     decode_rate = (pulse and pulse.decode_rate) or DECODE_BYTES_PER_SECOND / max(now.size, 1)
     prompt = prompt_tokens(job) + len(job.produced)
-    answer = EXPECTED_ANSWER if job.embed is None else 0
+    answer = EXPECTED_ANSWER if job.embed is None and job.rerank is None else 0
     if job.max_tokens is not None:
         answer = max(0, min(answer, job.max_tokens - len(job.produced)))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import Conflict, MongarsError
-from mongarsd.ground.job import Delta, Embedded, Event, Job
+from mongarsd.ground.job import Delta, Embedded, Event, Job, Ranked
 from mongarsd.inference.pool.meters import Meters
 from mongarsd.inference.pool.stream import JobStream
 
@@ -47,7 +47,7 @@ class Jobs:
             if stream is None:
                 continue  # cancelled, and the worker did not know yet
             stream.push(event, now)
-            if isinstance(event, Delta | Embedded):
+            if isinstance(event, Delta | Embedded | Ranked):
                 tokens = True
             elif stream.ended:
                 self.forget(stream)

@@ -20,6 +20,7 @@ class Meters:
         self.drafted_tokens = metrics.counter("mongarsd_drafted_tokens_total", "Tokens guessed ahead, of ended jobs.")
         self.accepted_tokens = metrics.counter("mongarsd_accepted_tokens_total", "Guessed tokens that were right.")
         self.embeddings = metrics.counter("mongarsd_embeddings_total", "Texts turned into vectors.")
+        self.reranked = metrics.counter("mongarsd_reranked_total", "Documents scored for how well they answer a query.")
         self.queue = metrics.histogram("mongarsd_queue_seconds", "Time from acceptance of a job to its slot.")
         self.first_token = metrics.histogram("mongarsd_first_token_seconds", "Time from acceptance to the first token.")
         self.gap = metrics.histogram(

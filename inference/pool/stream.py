@@ -9,7 +9,19 @@ from itertools import groupby
 from msgspec import structs
 
 from mongarsd.ground.errors import DeadlineExceeded, MongarsError, WorkerCrashed
-from mongarsd.ground.job import Delta, Embedded, Event, Failed, Finished, FinishReason, Job, Started, Timings, Usage
+from mongarsd.ground.job import (
+    Delta,
+    Embedded,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Job,
+    Ranked,
+    Started,
+    Timings,
+    Usage,
+)
 from mongarsd.inference.pool.meters import Meters
 
 #: Events that may wait for a slow reader before they are merged: then its memory is the answer's text, no more.
@@ -86,6 +98,8 @@ class JobStream:
             event = self._start(event)
         elif isinstance(event, Embedded):
             self._meters.embeddings.add(by=len(self.job.embed or ()))
+        elif isinstance(event, Ranked):
+            self._meters.reranked.add(by=len(event.scores))
         else:
             event = self._end(event)
         self._pending.append(event)

@@ -18,6 +18,11 @@ RESERVED = ("messages", "tools", "bos_token", "eos_token")
 Turn = dict[str, Any]
 
 
+def thinks(source: str) -> bool:
+    """Does the template know how to reason first?"""
+    return any(sign in source for sign in ("<think>", "</think>", "enable_thinking"))
+
+
 class ChatTemplate:
     """Compiled once. Renderings in several threads wait for each other.
 
@@ -31,7 +36,7 @@ class ChatTemplate:
         from mongarsd.inference.text.budget import Budget
         from mongarsd.inference.text.sandbox import Sandbox
 
-        self.thinks = any(sign in source for sign in ("<think>", "</think>", "enable_thinking"))
+        self.thinks = thinks(source)
         self._knows_developer = "developer" in source
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._seconds = seconds

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from msgspec import structs
 
-from mongarsd.inference.engine.base import Backend
 from mongarsd.inference.engine.threads import LiveThreads
 from mongarsd.inference.worker.protocol import Load, Pulse
 
@@ -74,10 +74,14 @@ class Board:
         return None if total is None else total - self._own() - cpu_time(self._read(self._daemon), self._tick)
 
 
+class Threaded(Protocol):
+    def set_threads(self, decode: int, prefill: int) -> None: ...
+
+
 class Following:
     """The threads of one backend. `look` between two steps, in the thread that computes."""
 
-    def __init__(self, backend: Backend, load: Load, now: float, board: Board | None = None) -> None:
+    def __init__(self, backend: Threaded, load: Load, now: float, board: Board | None = None) -> None:
         self._backend = backend
         self._board = (board or Board()) if load.live_threads else None
         cores = len(self._board.cpus) if self._board else load.prefill_threads

@@ -16,8 +16,8 @@ from mongarsd.ground.job import Event, Job
 
 PULSE = 1.0  # seconds
 
-#: What a model is for: "embedding" = texts to vectors.
-Kind = Literal["chat", "embedding"]
+#: What a model is for: "embedding" = texts to vectors, "rerank" = a score of how well a document answers a query.
+Kind = Literal["chat", "embedding", "rerank"]
 
 
 class CachePlan(Struct, frozen=True, kw_only=True):

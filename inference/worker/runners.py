@@ -15,6 +15,10 @@ def open_runner(load: Load, wake: Callable[[], None]) -> Runner:
         from mongarsd.inference.worker.generator import open_generator
 
         return open_generator(load, wake)
+    if load.backend == "llama":
+        from mongarsd.inference.llama.reader import open_reader
+
+        return open_reader(load, SystemClock())
     from mongarsd.inference.onnx.embedding import open_embedder
 
     return open_embedder(load, SystemClock())

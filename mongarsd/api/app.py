@@ -17,6 +17,7 @@ from mongarsd.api.openai.chat import chat_completions
 from mongarsd.api.openai.completions import completions
 from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embeddings
 from mongarsd.api.openai.models import model, models
+from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
@@ -31,6 +32,10 @@ PUBLIC = (
     ),
     Route("POST", "/v1/completions", completions, "Continue a text", CompletionRequest, Completion, {_SSE: Completion}),
     Route("POST", "/v1/embeddings", embeddings, "Turn texts into vectors", EmbeddingRequest, EmbeddingList),
+    *(
+        Route("POST", path, rerank, "Order documents by how well they answer a query", RerankRequest, RerankAnswer)
+        for path in ("/v1/rerank", "/v1/reranking")
+    ),
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),

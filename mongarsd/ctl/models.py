@@ -190,6 +190,7 @@ def facts(model: ModelStatus) -> list[tuple[str, str]]:
         ("State", model.state.replace("_", " ")),
         ("Problem", model.error),
         ("Size", size(model.size)),
+        ("Can do", ", ".join(model.capabilities)),
         ("Embeds", f"{model.dimensions} numbers a text" if model.kind == "embedding" else ""),
         ("Architecture", model.architecture),
         ("Parameters", count(model.parameters) if model.parameters else ""),

@@ -8,11 +8,13 @@ from mongarsd.ground.errors import DoesNotFit
 from mongarsd.ground.status import Reasoned
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.pool.plan import WorkerPlan
-from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx
+from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx, estimate_reader
 from mongarsd.tuning.fit import memory_budget
 from mongarsd.tuning.profile import HardwareProfile, human
 from mongarsd.tuning.recommend import Overrides, recommend
 
+#: Tokens of a text that a GGUF model reads at most; it sees them in one step, whose time and memory grow with them.
+READER_CONTEXT = 1024
 #: For the threads of a model whose memory is estimated otherwise.
 NO_MEMORY = ModelFacts(weights=0, kv_bytes_per_token=0, context_train=512, layers=1, repacks=False)
 
@@ -37,6 +39,8 @@ class Knobs:
         """Raises DoesNotFit."""
         if model.format == "onnx":
             return self._plan_onnx(model)
+        if model.kind != "chat":
+            return self._plan_reader(model)
         advice = recommend(self._profile, facts(model), self._overrides)
         return WorkerPlan(
             slots=advice.slots,
@@ -47,11 +51,29 @@ class Knobs:
             memory=advice.memory,
         )
 
+    def _plan_reader(self, model: InstalledModel) -> WorkerPlan:
+        """For a GGUF model that embeds or ranks."""
+        own = self._overrides.context or READER_CONTEXT
+        context = min(model.context_length or READER_CONTEXT, own, READER_CONTEXT)
+        need = estimate_reader(
+            facts(model),
+            context=context,
+            width=model.width,
+            feed_forward=model.feed_forward,
+            vocabulary=model.vocabulary,
+            causal=model.causal,
+        )
+        return self._plan_reading(model, need, context)
+
     def _plan_onnx(self, model: InstalledModel) -> WorkerPlan:
+        need = estimate_onnx(model.size, model.float_bytes)
+        files = {role: str(path) for role, path in model.paths.items()}
+        return structs.replace(self._plan_reading(model, need, model.context_length), files=files, backend="onnx")
+
+    def _plan_reading(self, model: InstalledModel, need: int, context: int) -> WorkerPlan:
         """Threads as for any model; one job is computed at a time, with whatever else waits."""
         threads = structs.replace(self._overrides, slots=None, context=None)
         advice = recommend(self._profile, NO_MEMORY, threads)
-        need = estimate_onnx(model.size, model.float_bytes)
         if need > self.memory_budget:
             raise DoesNotFit(
                 f"{model.name} needs {human(need)}, but only {human(self.memory_budget)} may be used: free some memory",
@@ -60,14 +82,13 @@ class Knobs:
             )
         return WorkerPlan(
             slots=1,
-            context=model.context_length,
+            context=context,
             decode_threads=advice.decode_threads,
             prefill_threads=advice.prefill_threads,
             gpu_layers=advice.gpu_layers,
             memory=need,
-            files={role: str(path) for role, path in model.paths.items()},
-            kind="embedding",
-            backend="onnx",
+            kind=model.kind,
+            backend="llama",
         )
 
 

@@ -11,6 +11,7 @@ from msgspec import structs
 from mongarsd.daemon.default_model import Arrival
 from mongarsd.ground.errors import Conflict, ModelNotFound
 from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
+from mongarsd.inference.models.formats import capabilities
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.models.store import ModelStore
 from mongarsd.inference.pool.pool import Pool
@@ -78,6 +79,7 @@ def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
     facts: dict[str, Any] = {
         name: value for name, value in structs.asdict(model).items() if name in ModelStatus.__struct_fields__
     }
+    facts["capabilities"] = capabilities(model)
     if worker:  # its fields have the names of ModelStatus's
         facts |= structs.asdict(worker)
         facts["name"] = model.name

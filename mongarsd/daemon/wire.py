@@ -71,7 +71,7 @@ class Node:
 
         def llama_facts(digest: str) -> ModelFacts | None:
             model = store.resolve(digest)
-            return None if model.format == "onnx" else facts(model)
+            return facts(model) if model.format == "gguf" and model.kind == "chat" else None
 
         limits = Limits(llama_facts)
         sensor = PressureSensor()

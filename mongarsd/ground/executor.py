@@ -21,7 +21,7 @@ class Estimate(Struct, frozen=True):
 
 class Executor(Protocol):
     def run(self, job: Job) -> AsyncIterator[Event]:
-        """Yield Started, Deltas (or one Embedded), and one Finished or Failed. Closing the iterator cancels the job.
+        """Yield Started, Deltas (or one Embedded or Ranked), and one Finished or Failed. Closing it cancels the job.
 
         Raises MongarsError before the first event when the job is not accepted
         (Busy, BadRequest, NotFound, DoesNotFit).

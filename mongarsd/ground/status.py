@@ -24,7 +24,8 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     architecture: str = ""
     parameters: int = 0
     quantization: str = ""
-    kind: Literal["chat", "embedding"] = "chat"
+    kind: Literal["chat", "embedding", "rerank"] = "chat"
+    capabilities: tuple[str, ...] = ()  # Ollama's words, and "rerank"
     dimensions: int = 0  # numbers in a vector of an embedding model
     context_length: int = 0  # tokens the model was trained for
     licence: str = ""

@@ -62,6 +62,34 @@ def tiny_onnx(
     return number(1, 8) + graph + message(8, number(2, 17))
 
 
+def tiny_ranker() -> bytes:
+    """A cross-encoder: its logit is the sum over tokens of (a number of the token + 0.1 if it is the document's)²."""
+    weights = [0.0, *((token * 7) % 5 / 4 - 0.5 for token in range(1, len(WORDS)))]
+
+    def table(name: str, *numbers: float) -> bytes:
+        data = struct.pack(f"<{len(numbers)}f", *numbers)
+        return message(5, number(1, len(numbers)), number(1, 1), number(2, FLOAT), message(8, name), message(9, data))
+
+    def node(kind: str, inputs: tuple[str, ...], output: str, *attributes: bytes) -> bytes:
+        return message(1, *(message(1, name) for name in inputs), message(2, output), message(4, kind), *attributes)
+
+    axes = message(5, message(1, "axes"), number(8, 1), number(20, 7))
+    flat = message(5, message(1, "keepdims"), number(3, 0), number(20, 2))
+    graph = message(
+        7,
+        node("Gather", ("words", "input_ids"), "a"),
+        node("Gather", ("parts", "token_type_ids"), "b"),
+        node("Add", ("a", "b"), "c"),
+        node("ReduceSumSquare", ("c",), "logits", axes, flat),
+        message(2, "ranker"),
+        table("words", *weights),
+        table("parts", 0.0, 0.1),
+        *(value(11, name, INT64, "batch", "sequence") for name in ("input_ids", "attention_mask", "token_type_ids")),
+        value(12, "logits", FLOAT, "batch", 1),
+    )
+    return number(1, 8) + graph + message(8, number(2, 17))
+
+
 def tokenizer() -> bytes:
     special = {"[CLS]": 2, "[SEP]": 3}
     return json.dumps(
@@ -79,7 +107,13 @@ def tokenizer() -> bytes:
                     {"Sequence": {"id": "A", "type_id": 0}},
                     {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
                 ],
-                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                "pair": [
+                    {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                    {"Sequence": {"id": "A", "type_id": 0}},
+                    {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+                    {"Sequence": {"id": "B", "type_id": 1}},
+                    {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+                ],
                 "special_tokens": {
                     name: {"id": name, "ids": [token], "tokens": [name]} for name, token in special.items()
                 },

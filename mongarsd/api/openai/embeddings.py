@@ -7,7 +7,7 @@ import secrets
 from array import array
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 from aiohttp import web
@@ -19,10 +19,11 @@ from mongarsd.api.openai.answer import json
 from mongarsd.api.parts import PARTS
 from mongarsd.ground.errors import BadRequest, Busy, DeadlineExceeded, ModelNotFound, MongarsError, from_info
 from mongarsd.ground.executor import Executor
-from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Priority, Started
+from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Priority, Ranked, Started
 from mongarsd.ground.status import ModelStatus
 
 MAX_INPUTS = 2048  # OpenAI's
+DOES = {"chat": "answers", "rerank": "ranks documents", "embedding": "makes embeddings"}
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True):
@@ -52,6 +53,9 @@ class EmbeddingList(Struct, frozen=True, kw_only=True):
     model: str
     usage: EmbeddingUsage
 
+
+#: The event with a job's whole result.
+Found = TypeVar("Found", Embedded, Ranked)
 
 _decoder = msgspec.json.Decoder(EmbeddingRequest)
 
@@ -88,13 +92,18 @@ async def embeddings(request: web.Request) -> web.Response:
 
 async def embed(executor: Executor, job: Job) -> tuple[Embedded, int]:
     """The vectors, and how many tokens were read. Raises MongarsError; cancelled with its caller."""
-    found: Embedded | None = None
+    return await answered(executor, job, Embedded)
+
+
+async def answered(executor: Executor, job: Job, kind: type[Found]) -> tuple[Found, int]:
+    """The job's one event of this kind, and how many tokens were read. Raises MongarsError."""
+    found: Found | None = None
     tokens = 0
     async with aclosing(cast(AsyncGenerator[Event, None], executor.run(job))) as events:
         async for event in events:
             if isinstance(event, Started):
                 tokens = event.prompt
-            elif isinstance(event, Embedded):
+            elif isinstance(event, kind):
                 found = event
             elif isinstance(event, Failed):
                 raise from_info(event.error)
@@ -104,7 +113,7 @@ async def embed(executor: Executor, job: Job) -> tuple[Embedded, int]:
                 if event.reason is FinishReason.CANCELLED:
                     raise Busy("the job was stopped: its model is being unloaded", retry_after=5.0)
     if found is None:
-        raise MongarsError("the job ended without vectors")
+        raise MongarsError("the job ended without a result")
     return found, tokens
 
 
@@ -134,7 +143,8 @@ def _check(model: ModelStatus, dimensions: int | None) -> None:
     """Raises BadRequest before anything is loaded."""
     if model.kind != "embedding":
         raise BadRequest(
-            f"model: {model.name} answers and makes no embeddings: name an embedding model (all-minilm-l6-v2)",
+            f"model: {model.name} {DOES[model.kind]} and makes no embeddings: name an embedding model "
+            "(all-minilm-l6-v2)",
             param="model",
         )
     if dimensions is not None and dimensions != model.dimensions:

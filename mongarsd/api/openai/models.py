@@ -30,6 +30,7 @@ def _model(status: ModelStatus) -> Model:
         parameters=status.parameters,
         quantization=status.quantization,
         kind=status.kind,
+        capabilities=status.capabilities,
         dimensions=status.dimensions or msgspec.UNSET,
         context_length=status.context or status.context_length,
         licence=status.licence,

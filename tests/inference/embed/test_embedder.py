@@ -4,17 +4,27 @@ from array import array
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from mongarsd.ground.clock import FakeClock
-from mongarsd.ground.errors import InvalidModel
-from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Started
+from mongarsd.ground.errors import BadRequest, InvalidModel
+from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Ranked, Rerank, Started
 from mongarsd.inference.embed.embedder import Embedder
 from mongarsd.inference.engine.fake import FakeBackend
 from mongarsd.inference.engine.loop import prepare
-from mongarsd.inference.worker.protocol import Load, ModelInfo
+from mongarsd.inference.worker.protocol import Kind, Load, ModelInfo
 
 LOAD = Load(
-    model="m", path="", node="here", slots=1, context=256, decode_threads=1, prefill_threads=1, queue=2, max_gap=1.0
+    model="m",
+    path="",
+    node="here",
+    slots=1,
+    context=256,
+    decode_threads=1,
+    prefill_threads=1,
+    queue=2,
+    max_gap=1.0,
+    kind="embedding",
 )
 INFO = ModelInfo(
     architecture="onnx", parameters=1, vocabulary=9, context_train=256, context=256, slots=1, kv_bytes_per_token=0,
@@ -31,8 +41,13 @@ class Letters:
         self.pace = 1.0
         self.error: Exception | None = None
 
-    def tokens(self, texts: Sequence[str]) -> list[array[int]]:
+    def __call__(self, texts: Sequence[str]) -> list[array[int]]:
         return [array("i", list(text.encode())) for text in texts]
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[array[int]]:
+        if len(query) > 9:
+            raise BadRequest("query: too long", param="query")
+        return self([query + document for document in documents])
 
     def vectors(self, texts: Sequence[array[int]]) -> list[bytes]:
         self.clock.advance(self.pace)
@@ -43,10 +58,10 @@ class Letters:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = "embedding") -> None:
         self.clock = FakeClock()
         self.model = Letters(self.clock)
-        self.embedder = Embedder(INFO, self.model.tokens, self.model, self.clock, LOAD)
+        self.embedder = Embedder(INFO, self.model, self.model, self.clock, structs.replace(LOAD, kind=kind))
 
     def submit(self, name: str, *texts: str, **more: object) -> None:
         job = Job(id=name, model="m", embed=texts, **more)  # type: ignore[arg-type]
@@ -162,3 +177,31 @@ def test_who_is_computed_is_told_before(bench: Bench) -> None:
     assert bench.embedder.admit() == (Started("a", "here", 0.0, 4),)
     assert bench.model.runs == []
     assert [type(event) for event in bench.embedder.step()] == [Embedded, Finished]
+
+
+def test_documents_are_scored_in_their_order() -> None:
+    bench = Bench("rerank")
+    job = Job(id="a", model="m", rerank=Rerank("q", ("b" * 40, "c")))
+    prepared = bench.embedder.prepare(job)
+    assert not isinstance(prepared, Failed)
+    bench.embedder.submit(job, prepared)
+    started, ranked, finished = bench.rest()
+    assert started == Started("a", "here", 0.0, 43)
+    score = array("f", b"qqqq")[0]
+    assert ranked == Ranked("a", (score, score))
+    assert isinstance(finished, Finished)
+
+
+@pytest.mark.parametrize(
+    ("kind", "job", "reason"),
+    [
+        ("rerank", Job(id="a", model="m", rerank=Rerank("too long a query", ("b",))), "query"),
+        ("rerank", Job(id="a", model="m", embed=("b",)), "/v1/rerank"),
+        ("embedding", Job(id="a", model="m", rerank=Rerank("q", ("b",))), "/v1/embeddings"),
+        ("embedding", Job(id="a", model="m", text="x"), "/v1/embeddings"),
+    ],
+)
+def test_what_a_model_is_not_for_fails_alone(kind: Kind, job: Job, reason: str) -> None:
+    failed = Bench(kind).embedder.prepare(job)
+    assert isinstance(failed, Failed)
+    assert reason in failed.error.message

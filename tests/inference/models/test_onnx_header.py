@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from fakes.tiny_onnx import FLOAT, WIDTH, WORDS, message, number, tiny_onnx
+from fakes.tiny_onnx import FLOAT, WIDTH, WORDS, message, number, tiny_onnx, tiny_ranker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +28,12 @@ def test_the_facts_of_a_model(file: Path) -> None:
     assert (facts.format, facts.kind, facts.dimensions) == ("onnx", "embedding", WIDTH)
 
 
+def test_a_model_with_one_logit_ranks(file: Path) -> None:
+    file.write_bytes(tiny_ranker())
+    facts = inspect(file)
+    assert (facts.format, facts.kind, facts.dimensions) == ("onnx", "rerank", 0)
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -35,7 +41,7 @@ def test_the_facts_of_a_model(file: Path) -> None:
         (tiny_onnx(inputs=("pixels",)), "lacks the input"),
         (tiny_onnx(inputs=("input_ids", "attention_mask", "past_key_values.0.key")), "wants past_key_values.0.key"),
         (tiny_onnx(kind=FLOAT), "64-bit integers"),
-        (tiny_onnx(output="logits"), "gives logits"),
+        (tiny_onnx(output="logits"), "into 4 classes"),
         (tiny_onnx(width=0), "how long its vectors are"),
         (tiny_onnx(tensor=message(13, message(1, "location"), message(2, "/etc/passwd"))), "other files"),
         (tiny_onnx(tensor=number(14, 1)), "other files"),
