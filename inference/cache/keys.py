@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Sequence
 
 SIZE = 16  # bytes: 128 bits of BLAKE2b
+#: The parent of what follows nothing, wherever it stands: a checkpoint of a model without blocks.
+ROOT = bytes(SIZE)
 #: Raised when what a block holds changes; then older entries are foreign, and age out.
 VERSION = 1
 
@@ -20,6 +22,11 @@ def seed(*facts: str) -> bytes:
 def branch(start: bytes, adapter: str) -> bytes:
     """The same for what an adapter (digest) computed; "" = the bare model."""
     return hashlib.blake2b(start + adapter.encode(), digest_size=SIZE).digest() if adapter else start
+
+
+def checkpoint(key: bytes) -> bytes:
+    """The key of the checkpoint at the end of a block."""
+    return hashlib.blake2b(key + b"checkpoint", digest_size=SIZE).digest()
 
 
 def chain(start: bytes, tokens: Sequence[int], block: int) -> list[bytes]:

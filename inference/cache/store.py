@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mongarsd.ground.clock import Clock
 from mongarsd.inference.cache import keys
 from mongarsd.inference.cache.disk import Disk
+from mongarsd.inference.cache.ledger import CHECKPOINT
 from mongarsd.inference.cache.ram import Ram
 from mongarsd.inference.cache.writes import DailyWrites
 from mongarsd.inference.worker.protocol import CachePlan, TierStats
@@ -93,13 +94,29 @@ class PrefixStore:
 
     def keep(self, chain: Sequence[bytes], first: int, blocks: Sequence[bytes], *, save: bool = True) -> None:
         """Put blocks number `first` … of the chain into RAM, and note them for the disk if they are to be saved."""
-        now = self._clock.monotonic()
         for number, block in enumerate(blocks, first):
-            key, parent = chain[number], chain[number - 1] if number else self._start
-            self._ram.put(key, parent, number * self._block, block, now)
-            if save and self._disk is not None and key not in self._disk:
-                self._unsaved[key] = Block(key, parent, number * self._block, block)
+            parent = chain[number - 1] if number else self._start
+            self._put(Block(chain[number], parent, number * self._block, block), save)
         self._bound()
+
+    # -- of models whose sequences cannot be cut: what else is needed at the end of a block
+
+    def checkpoints(self, chain: Sequence[bytes], *, blocks: bool) -> int:
+        """The longest beginning, in blocks, that has a checkpoint, and with `blocks` all blocks before it."""
+        most = self.longest(chain) if blocks else len(chain)
+        return next((n for n in range(most, 0, -1) if self._has(keys.checkpoint(chain[n - 1]))), 0)
+
+    def keep_checkpoint(self, chain: Sequence[bytes], state: bytes, *, blocks: bool, save: bool = True) -> None:
+        """Put the checkpoint at the end of the chain where its blocks are."""
+        parent = chain[-1] if blocks else keys.ROOT
+        position = CHECKPOINT + len(chain) * self._block
+        self._put(Block(keys.checkpoint(chain[-1]), parent, position, state), save)
+        self._bound()
+
+    def _put(self, block: Block, save: bool) -> None:
+        self._ram.put(*block, self._clock.monotonic())
+        if save and self._disk is not None and block.key not in self._disk:
+            self._unsaved[block.key] = block
 
     def save(self) -> bool:
         """Let the other thread write one more block; true while it has something to write. For idle time."""

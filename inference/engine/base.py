@@ -67,8 +67,12 @@ class Backend(Protocol):
     """Called from the engine's one thread only, but for `prompt`, which another may call while a step runs."""
 
     info: ModelInfo
-    #: Identifies the form of `export`'s blocks; "" = this model's sequences cannot be cut into blocks.
+    #: Identifies the form of what `export` and `checkpoint` give.
     layout: str
+    #: Blocks alone are no beginning of a sequence: it takes a checkpoint too (recurrent, hybrid, sliding window).
+    checkpoints: bool
+    #: Has a sequence blocks at all? A purely recurrent model's has nothing but its state.
+    blocks: bool
 
     def prompt(self, job: Job) -> Prompt:
         """The job's prompt as tokens: template applied, special tokens placed. Raises BadRequest."""
@@ -106,8 +110,15 @@ class Backend(Protocol):
         """The cells of blocks (BLOCK tokens each) number `begin` to `end` (exclusive); fewer or none if it cannot."""
         ...
 
-    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
-        """Replace the sequence by these blocks, from position 0 on; False = it is empty now."""
+    def checkpoint(self, sequence: int) -> bytes:
+        """What of the sequence, as it ends now, is in no block; b"" if the model needs none."""
+        ...
+
+    def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
+        """Replace the sequence by these blocks, from position 0 on; False = it is empty now.
+
+        It cannot be trimmed to less afterwards, but to nothing, if there was a checkpoint.
+        """
         ...
 
     def set_threads(self, decode: int, prefill: int) -> None: ...

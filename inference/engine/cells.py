@@ -33,6 +33,9 @@ class Slot:
 
 
 class Cells:
+    #: May a slot be copied from while it works?
+    shares = True
+
     def __init__(self, slots: int) -> None:
         self._slots = [Slot() for _ in range(slots)]
         self._tree = RadixTree()
@@ -48,7 +51,7 @@ class Cells:
 
     def cached(self, prompt: Sequence[int], adapter: str = "") -> int:
         """Tokens of the prompt that `take` would find. The last one is always computed: it gives the first logits."""
-        return min(self._tree.match(prompt, adapter)[0], len(prompt) - 1)
+        return min(self._match(prompt, adapter)[0], len(prompt) - 1)
 
     def path(self, slot: int) -> list[int]:
         """The tokens a slot holds."""
@@ -95,7 +98,7 @@ class Cells:
         self._slots[slot].used = now
 
     def _place(self, prompt: Sequence[int], adapter: str, idle: list[int]) -> Placement:
-        match, holders = self._tree.match(prompt, adapter)
+        match, holders = self._match(prompt, adapter)
         match = min(match, len(prompt) - 1)
         victim = self._victim(idle)
         at_hand = [i for i in idle if i in holders]
@@ -105,8 +108,15 @@ class Cells:
                 return Placement(nearest, match)
         if match >= MIN_COPY and victim not in holders:
             return Placement(victim, match, source=min(holders))  # whose conversation goes on from there keeps it
-        own = common(prompt, self._tree.path(victim)) if self._tree.adapter(victim) == adapter else 0
-        return Placement(victim, min(own, match))
+        return Placement(victim, min(self._own(victim, prompt, adapter), match))
+
+    def _match(self, prompt: Sequence[int], adapter: str) -> tuple[int, frozenset[int]]:
+        """The most tokens of the prompt that a slot can give, and all slots that can."""
+        return self._tree.match(prompt, adapter)
+
+    def _own(self, slot: int, prompt: Sequence[int], adapter: str) -> int:
+        """Tokens of the prompt that this slot has."""
+        return common(prompt, self._tree.path(slot)) if self._tree.adapter(slot) == adapter else 0
 
     def _victim(self, idle: list[int]) -> int:
         """An empty slot, else the least recently used; if there is a choice, beside a busy one.

@@ -82,7 +82,10 @@ class FakeSampler:
 
 
 class FakeBackend:
-    """`load.path` may carry figures as a query: `row=` and `step=` are seconds, slept in `decode`."""
+    """`load.path` may carry figures as a query: `row=` and `step=` are seconds, slept in `decode`.
+
+    `kind=` makes it one whose sequences need checkpoints: `recurrent`, `hybrid` or `window`.
+    """
 
     layout = "fake"
 
@@ -90,7 +93,10 @@ class FakeBackend:
         query = parse_qs(load.path.partition("?")[2])
         self._per_row = float(query.get("row", ["0"])[0])
         self._per_step = float(query.get("step", ["0"])[0])
+        kind = query.get("kind", [""])[0]
+        self.checkpoints, self.blocks = bool(kind), kind != "recurrent"
         self._cells: list[list[int]] = [[] for _ in range(load.slots)]
+        self._floors = [0] * load.slots  # a restored sequence has no window before its end
         self.adapters = {""}
         self.outputs: dict[int, list[list[int]]] = {}  # row number of the last step -> all tokens up to each output
         self.info = ModelInfo(
@@ -102,6 +108,7 @@ class FakeBackend:
             slots=load.slots,
             kv_bytes_per_token=2,
             has_template=True,
+            cuts=kind in ("", "window"),
             build="fake",
         )
 
@@ -145,13 +152,18 @@ class FakeBackend:
     def trim(self, sequence: int, length: int) -> bool:
         if length > len(self._cells[sequence]):
             raise RuntimeError(f"sequence {sequence} has {len(self._cells[sequence])} cells, not {length}")
+        if length and not self.info.cuts and length < len(self._cells[sequence]):
+            return False
+        if length and length < self._floors[sequence]:
+            raise RuntimeError(f"sequence {sequence} cannot be cut to {length}: its window is gone")
+        self._floors[sequence] = self._floors[sequence] if length else 0
         del self._cells[sequence][length:]
         return True
 
     def copy(self, source: int, target: int) -> None:
         if self._cells[target]:
             raise RuntimeError(f"sequence {target} was not cleared")
-        self._cells[target] = list(self._cells[source])
+        self._cells[target], self._floors[target] = list(self._cells[source]), self._floors[source]
 
     def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
         cells = self._cells[sequence]
@@ -159,9 +171,17 @@ class FakeBackend:
             raise RuntimeError(f"sequence {sequence} has {len(cells)} cells, not {end * BLOCK}")
         return [b"".join(t.to_bytes(2, "little") for t in cells[n * BLOCK :][:BLOCK]) for n in range(begin, end)]
 
-    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
-        whole = b"".join(blocks)
+    def checkpoint(self, sequence: int) -> bytes:
+        """A checksum of all its tokens, or the tokens themselves where there are no blocks."""
+        whole = b"".join(t.to_bytes(2, "little") for t in self._cells[sequence])
+        return zlib.crc32(whole).to_bytes(4, "little") if self.blocks else whole
+
+    def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
+        whole = b"".join(blocks) if self.blocks else checkpoint
+        if self.checkpoints and self.blocks and zlib.crc32(whole).to_bytes(4, "little") != checkpoint:
+            raise RuntimeError("the checkpoint is of other tokens")
         self._cells[sequence] = [int.from_bytes(whole[i : i + 2], "little") for i in range(0, len(whole), 2)]
+        self._floors[sequence] = len(self._cells[sequence]) if self.checkpoints else 0
         return True
 
     def set_threads(self, decode: int, prefill: int) -> None:

@@ -200,6 +200,8 @@ class Engine:
                 for index, (row, sequence) in enumerate(zip(batch.rows, batch.owners, strict=True))
             ]
             self._scheduler.computed(batch)
+            if self._tiers:
+                self._tiers.computed(batch.rows, batch.owners, streams=self._scheduler.streaming)
             now = self._clock.monotonic()
             for index, (row, sequence, choice) in enumerate(zip(batch.rows, batch.owners, sampled, strict=True)):
                 if choice is None:

@@ -3,7 +3,7 @@
 llama.cpp's attention takes a tiled kernel for rows of at least TILE tokens (GGML_FA_TILE_Q) and another for fewer; the
 two round differently. So a prompt is cut at whole tiles and its rest is a row of its own, whatever else the step does,
 and tokens that were once decoded one by one (a resumed job's) come in shorter rows: each token takes the kernel it took
-before, and at temperature 0 a restarted worker says the same words.
+before, and at temperature 0 a restarted worker says the same words. No row runs over a sequence's mark.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def _cuts(sequence: engine.Sequence, share: int, whole: bool) -> Iterator[int]:
     """The next rows of a sequence, `share` tokens at most."""
     position, end = sequence.computed, len(sequence.tokens)
     while share > 0 and position < end:
+        stop = min((mark for mark in sequence.marks if mark > position), default=end)
         if position >= sequence.prompt:
-            count = min(end - position, share, TILE - 1)
-        elif (left := sequence.prompt - position) < TILE or not whole:
+            count = min(min(stop, end) - position, share, TILE - 1)
+        elif (left := min(stop, sequence.prompt) - position) < TILE or not whole:
             count = min(left, share)
         else:
             count = min(left, share) // TILE * TILE

@@ -76,6 +76,7 @@ class Scheduler:
         max_gap: float,
         batch: int,
         speculation: Speculation | None = None,
+        cells: Cells | None = None,
     ) -> None:
         self._slots = slots
         self._context = context
@@ -83,7 +84,7 @@ class Scheduler:
         self._turn = 0  # batches computed so far
         self._adapter = ""  # of the last of them
         self.speculation = speculation
-        self.cells = Cells(slots)
+        self.cells = cells or Cells(slots)
         self.pacer = Pacer(max_gap=max_gap, batch=batch)
         self.waiting = FairQueue()
         self.running: dict[str, Sequence] = {}  # by job id, oldest admission first
@@ -286,7 +287,7 @@ class Scheduler:
 
     def _better_soon(self, sequence: Sequence) -> bool:
         """Somebody is computing the same prompt right now: wait, and copy."""
-        if not sequence.job.cache_prompt:
+        if not (sequence.job.cache_prompt and self.cells.shares):
             return False
         known = max(self._cached(sequence), sequence.stored) + MIN_COPY
         return any(

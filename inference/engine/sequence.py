@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mongarsd.ground.job import Job
 from mongarsd.inference.engine.base import FREE, Form
@@ -32,6 +32,7 @@ class Sequence:
     first_token: float | None = None  # when it was sampled
     drafted: int = 0  # tokens, and how many of them were right
     accepted: int = 0
+    marks: set[int] = field(default_factory=set)  # lengths at which its state is saved: no row runs over one
     yielded: bool = False  # it gave its slot to somebody else; what it has said is in `tokens` and computed again
 
     @property

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Values
 from concurrent.futures import Future
 
 from mongarsd.ground.clock import SystemClock
 from mongarsd.inference.cache.store import Fetched, PrefixStore
-from mongarsd.inference.engine.base import BLOCK, Backend
+from mongarsd.inference.engine.base import BLOCK, Backend, Row
 from mongarsd.inference.engine.cells import MIN_TAIL, Cells
 from mongarsd.inference.engine.pace import Rate
 from mongarsd.inference.engine.sequence import Sequence
@@ -98,6 +99,11 @@ class Tiers:
         if not streams or len(tokens) * (self._speed.value or 0.0) <= self._bound:
             self._keep(slot, tokens, adapter)
 
+    # -- while it runs
+
+    def computed(self, rows: Values[Row], owners: Values[Sequence], *, streams: bool) -> None:
+        """These rows were computed just now. Blocks need no saving before their slot is wanted."""
+
     # -- when nothing runs
 
     def worked(self) -> None:
@@ -169,9 +175,13 @@ class Tiers:
 
 
 def open_tiers(backend: Backend, cells: Cells, load: Load, wake: Callable[[], None]) -> Tiers | None:
-    """None when all tiers are off, or when this model's cells cannot be cut into blocks."""
+    """None when all tiers are off."""
     plan = load.cache
-    if not backend.layout or not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
+    if not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
         return None
     store = PrefixStore(plan, BLOCK, SystemClock(), (load.model, backend.info.build, backend.layout), wake)
+    if backend.checkpoints:
+        from mongarsd.inference.engine.checkpoints import Checkpoints  # most models need none
+
+        return Checkpoints(backend, cells, store, backend.info.slots, load.max_gap)
     return Tiers(backend, cells, store, backend.info.slots, load.max_gap)

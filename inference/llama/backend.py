@@ -42,7 +42,8 @@ class LlamaBackend:
             raise
         self._adapters = Adapters(self._model, self._context, load.adapters)
         self._logprobs = Logprobs(self._vocabulary)
-        cuts = self._warm_up()
+        cuts = self._warm_up(load.slots)
+        rows = self._layout.row if self._layout else 0
         self.info = ModelInfo(
             architecture=self._model.architecture,
             parameters=self._model.parameters,
@@ -50,23 +51,27 @@ class LlamaBackend:
             context_train=self._model.context_train,
             context=load.context,
             slots=load.slots,
-            kv_bytes_per_token=self._model.kv_bytes_per_token(),
+            kv_bytes_per_token=self._model.kv_bytes_per_token() if cuts else rows,
             has_template=self._model.template is not None,
             thinks=self._prompts.thinks,
             cuts=cuts,
             build=build_id(),
         )
 
-    def _warm_up(self) -> bool:
+    def _warm_up(self, slots: int) -> bool:
         """Two tokens, so that Ready means it: the weights are in memory, and the model does compute. Can it be cut?"""
         token = max(self._vocabulary.bos, 0)
         self._context.decode([Row(0, 0, [token], 0)])
+        rows, uncut = state.split(self._context.state(0), self._context.state(0, uncut=True))
         try:
-            self._layout: state.Layout | None = state.parse(self._context.state(0))[0]
+            self._layout: state.Layout | None = state.parse(rows)[0]
         except state.Unsliceable:
             self._layout = None
-        self.layout = self._layout.digest if self._layout else ""
+        self.blocks, self.checkpoints = self._layout is not None, bool(uncut)
         self._context.decode([Row(0, 1, [token], 0)])
+        grows = len(state.split(self._context.state(0), self._context.state(0, uncut=True))[1]) != len(uncut)
+        slots = slots if grows else 0  # the state of a window's cells lists all sequences
+        self.layout = state.form(self._layout, self.checkpoints, slots)
         cuts = self._context.trim(0, 1)
         self._context.trim(0, 0)
         return cuts
@@ -90,7 +95,8 @@ class LlamaBackend:
         self._adapters.adapt(adapter, used)
 
     def decode(self, rows: Sequence[Row]) -> None:
-        self._adapters.use(rows[0].adapter)
+        if rows:
+            self._adapters.use(rows[0].adapter)
         self._context.decode(rows)
 
     def trim(self, sequence: int, length: int) -> bool:
@@ -100,17 +106,24 @@ class LlamaBackend:
         self._context.copy(source, target)
 
     def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
+        whole = self._context.state(sequence)
+        if self.checkpoints:
+            whole = state.split(whole, self._context.state(sequence, uncut=True))[0]
         try:
-            return state.cut(self._context.state(sequence), BLOCK, begin, end)
+            return state.cut(whole, BLOCK, begin, end)
         except state.Unsliceable:
             return []
 
-    def restore(self, sequence: int, blocks: Sequence[bytes]) -> bool:
+    def checkpoint(self, sequence: int) -> bytes:
+        """Without blocks it is all there is: of a model that the library cannot tell apart, too."""
+        return state.body(self._context.state(sequence, uncut=self.blocks)) if self.checkpoints else b""
+
+    def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
         try:
-            whole = state.join(self._layout, blocks, BLOCK) if self._layout else b""
+            whole = state.join(self._layout, blocks, BLOCK) if self._layout else state.EMPTY
         except state.Unsliceable:
-            whole = b""
-        return bool(whole) and self._context.put_state(sequence, whole)
+            return False
+        return bool(blocks or checkpoint) and self._context.put_state(sequence, whole + checkpoint)
 
     def set_threads(self, decode: int, prefill: int) -> None:
         self._context.set_threads(decode, prefill)

@@ -2,7 +2,8 @@
 
 The state (llama-kv-cache.cpp, `state_write`) lists the cells, then K of every layer, then V of every layer, each as one
 row a token. So a block of tokens is the same few rows out of each layer. A state that looks any different (V
-transposed, cells with more than a position, a sliding window, a recurrent part behind it) is Unsliceable.
+transposed, cells with more than a position) is Unsliceable. The cells of a sliding window, and a recurrent part, come
+behind; they belong to the sequence's end alone, are no rows of blocks and are taken as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ _HEAD = struct.Struct("<IiI")  # magic, sequence, streams
 _CELL = struct.Struct("<iIi")  # position, number of sequences (1), sequence
 _KIND = struct.Struct("<II")  # V transposed, layers
 _PART = struct.Struct("<iQ")  # element type, bytes a row
+
+
+#: The state of nothing: magic and sequence.
+EMPTY = struct.pack("<Ii", MAGIC, 0)
 
 
 class Unsliceable(Exception):
@@ -40,6 +45,33 @@ class Layout:
     def digest(self) -> str:
         """Blocks of equal digests fit together. The number of streams is no part of a block."""
         return hashlib.blake2b(repr((1, self.layers, self.parts)).encode(), digest_size=8).hexdigest()
+
+
+def split(whole: memoryview, uncut: memoryview) -> tuple[memoryview, bytes]:
+    """(the state without what belongs to the end alone, that part); `uncut` is what the library calls partial.
+
+    Of a plain attention cache that is everything, and of one that is not known too: told apart by `parse`.
+    """
+    tail = body(uncut)
+    rows = whole[: len(whole) - len(tail)]
+    if rows[len(EMPTY) :] and whole[len(rows) :] == tail:
+        return rows, tail
+    try:
+        parse(whole)
+    except Unsliceable:
+        return whole[: len(EMPTY)], body(whole)
+    return whole, b""
+
+
+def body(whole: memoryview) -> bytes:
+    """A state without magic and sequence."""
+    return bytes(whole[len(EMPTY) :])
+
+
+def form(layout: Layout | None, checkpoints: bool, slots: int) -> str:
+    """What must be equal for a stored beginning to fit."""
+    facts = (layout.digest if layout else "", slots)
+    return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest() if checkpoints else facts[0]
 
 
 def parse(state: memoryview) -> tuple[Layout, int, tuple[int, ...]]:

@@ -12,6 +12,7 @@ from mongarsd.inference.engine.loop import Engine, prepare
 from mongarsd.inference.engine.scheduler import Scheduler
 from mongarsd.inference.engine.speculation import Speculation
 from mongarsd.inference.engine.tiers import open_tiers
+from mongarsd.inference.engine.uncut import UncutCells
 from mongarsd.inference.worker.backends import open_backend
 from mongarsd.inference.worker.board import Following
 from mongarsd.inference.worker.protocol import Load, ModelInfo, Pulse
@@ -60,6 +61,7 @@ def generator(backend: Backend, load: Load, wake: Callable[[], None]) -> Generat
         max_gap=load.max_gap,
         batch=BATCH,
         speculation=Speculation() if load.speculation and backend.info.cuts else None,
+        cells=UncutCells(backend.info.slots, cuts=backend.info.cuts) if backend.checkpoints else None,
     )
     tiers = open_tiers(backend, scheduler.cells, load, wake)
     engine = Engine(backend, scheduler, SystemClock(), load.node, tiers)

@@ -40,7 +40,7 @@ def write_tiny_gguf(path: Path, *, template: str | None = CHATML, add_bos: bool 
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
-    _add_vocabulary(writer, template, add_bos)
+    add_vocabulary(writer, template, add_bos)
     _add_weights(writer, np.random.default_rng(seed))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -49,7 +49,7 @@ def write_tiny_gguf(path: Path, *, template: str | None = CHATML, add_bos: bool 
     return path
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, template: str | None, add_bos: bool) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, template: str | None, add_bos: bool) -> None:
     kinds = {
         **dict.fromkeys(SPECIAL, gguf.TokenType.CONTROL),
         **dict.fromkeys(USER_DEFINED, gguf.TokenType.USER_DEFINED),
