@@ -1,7 +1,7 @@
 -- Facts and turns for recall. A memory goes with its account, conversation and turn.
 
 CREATE TABLE embedders (
-    number     INTEGER PRIMARY KEY,          -- from 1; 0 stands for "no vector yet"
+    number     INTEGER PRIMARY KEY AUTOINCREMENT, -- from 1, never used again; 0 stands for "no vector yet"
     model      TEXT NOT NULL UNIQUE,         -- digest
     dimensions INTEGER NOT NULL
 ) STRICT;

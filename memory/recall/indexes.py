@@ -1,4 +1,4 @@
-"""The indexes in RAM: one an account or store, read from the file when first searched, dropped when idle or too many."""
+"""The indexes in RAM: one an account or store, read from the file when first searched, dropped when idle."""
 
 from __future__ import annotations
 
@@ -91,6 +91,10 @@ class Indexes:
     def remove(self, account: str, numbers: Sequence[int]) -> None:
         if held := self._held.get(account):
             self.change(account, held.embedder, [(number, None) for number in numbers])
+
+    def clear(self) -> None:
+        """Each is read again when it is needed."""
+        self._held.clear()
 
     def trim(self) -> None:
         """Drop what was idle for long, then the longest idle of what is too much."""

@@ -57,6 +57,11 @@ class Recall:
         """Give memories their vectors, for ever."""
         await self._embedding.run()
 
+    def reset(self) -> None:
+        """The file is another one now."""
+        self._indexes.clear()
+        self._embedding.call()
+
     def progress(self) -> Progress:
         return Progress(
             model=self._model(),

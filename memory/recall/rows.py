@@ -203,14 +203,8 @@ def ensure_embedder(connection: sqlite3.Connection, model: str, dimensions: int)
         return int(row[0])
     if row:
         connection.execute("DELETE FROM embedders WHERE number = ?", (row[0],))
-    newest = connection.execute(
-        "SELECT max(coalesce((SELECT max(number) FROM embedders), 0),"
-        " coalesce((SELECT max(embedder) FROM memories), 0))"
-    ).fetchone()[0]
-    connection.execute(
-        "INSERT INTO embedders (number, model, dimensions) VALUES (?, ?, ?)", (newest + 1, model, dimensions)
-    )
-    return int(newest) + 1
+    cursor = connection.execute("INSERT INTO embedders (model, dimensions) VALUES (?, ?)", (model, dimensions))
+    return int(cursor.lastrowid or 0)
 
 
 def store(
