@@ -7,7 +7,9 @@ used: a file that somebody truncates meanwhile gives an error, where mmap would 
 
 from __future__ import annotations
 
+import os
 import struct
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from mongarsd.ground.errors import InvalidModel
@@ -45,7 +47,7 @@ SCALARS = {
     12: struct.Struct("<d"),
 }
 INTEGERS = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
-STRING, ARRAY = 8, 9
+F32, STRING, ARRAY = 6, 8, 9
 
 
 class Tensor(NamedTuple):
@@ -61,6 +63,7 @@ class Container(NamedTuple):
     version: int
     values: dict[str, Value]  # scalars, strings, and short arrays of integers
     lengths: dict[str, int]  # of every array, kept or not
+    kinds: dict[str, int]  # of every value, as the file numbers them
     tensors: list[Tensor]
     data_offset: int  # bytes
 
@@ -147,12 +150,27 @@ class _Cursor:
             raise InvalidModel("The file became shorter while it was read.")
 
 
+def open_container(path: Path) -> Container:
+    """Raises InvalidModel."""
+    try:
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
+            return read_container(file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe that nobody writes to must not block."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_container(file: BinaryIO, length: int) -> Container:
     """Read and check the header of a file of `length` bytes. Raises InvalidModel; OSError passes through."""
     cursor = _Cursor(file, length)
     version, tensor_count, key_count = _read_preamble(cursor)
     values: dict[str, Value] = {}
     lengths: dict[str, int] = {}
+    kinds: dict[str, int] = {}
     seen: set[str] = set()
     strings = 0
     for _ in range(key_count):
@@ -160,13 +178,14 @@ def read_container(file: BinaryIO, length: int) -> Container:
         if not key or "\0" in key or key in seen:
             raise InvalidModel(f"The key {key[:80]!r} is {'there twice' if key in seen else 'not valid'}.")
         seen.add(key)
-        strings += _read_value(cursor, key, values, lengths)
+        kind = kinds[key] = cursor.u32()
+        strings += _read_value(cursor, key, kind, values, lengths)
         if strings > MAX_STRINGS:
             raise InvalidModel(f"The header holds more than {MAX_STRINGS} strings.")
     names: set[str] = set()
     tensors = [_read_tensor(cursor, names) for _ in range(tensor_count)]
     data_offset = _check_layout(tensors, _alignment(values), cursor.position, length)
-    return Container(version, values, lengths, tensors, data_offset)
+    return Container(version, values, lengths, kinds, tensors, data_offset)
 
 
 def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
@@ -189,9 +208,8 @@ def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, tensor_count, key_count
 
 
-def _read_value(cursor: _Cursor, key: str, values: dict[str, Value], lengths: dict[str, int]) -> int:
+def _read_value(cursor: _Cursor, key: str, kind: int, values: dict[str, Value], lengths: dict[str, int]) -> int:
     """Read one value, keep it if it is of use; the number of strings that were walked over."""
-    kind = cursor.u32()
     if kind in SCALARS:
         values[key] = SCALARS[kind].unpack(cursor.take(SCALARS[kind].size))[0]
         return 0

@@ -9,7 +9,9 @@ from typing import Literal
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.models.gguf import GgufHeader, Purpose, read_header
+from mongarsd.inference.models.container import Container, open_container
+from mongarsd.inference.models.gguf import GgufHeader, Purpose, header_of
+from mongarsd.inference.models.lora import check_adapter, is_adapter
 from mongarsd.inference.models.onnx import SCORES, OnnxHeader, read_onnx
 from mongarsd.inference.text.template import thinks
 
@@ -39,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     vocabulary: int = 0  # tokens
     causal: bool = True  # tokens see only those before them
     float_bytes: int = 0  # of ONNX weights as 32-bit numbers
+    adapter: bool = False  # a LoRA adapter, of use only with a model of its architecture
 
 
 def inspect(path: Path) -> Facts:
@@ -48,7 +51,10 @@ def inspect(path: Path) -> Facts:
             start = file.read(1)
     except OSError as error:
         raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
-    return of_onnx(read_onnx(path)) if start == ONNX_START else of_gguf(read_header(path))
+    if start == ONNX_START:
+        return of_onnx(read_onnx(path))
+    container = open_container(path)
+    return of_adapter(container) if is_adapter(container) else of_gguf(header_of(container))
 
 
 def of_gguf(header: GgufHeader) -> Facts:
@@ -68,6 +74,22 @@ def of_gguf(header: GgufHeader) -> Facts:
         feed_forward=header.feed_forward_length,
         vocabulary=header.vocabulary,
         causal=header.causal,
+    )
+
+
+def of_adapter(container: Container) -> Facts:
+    """Raises InvalidModel."""
+    check_adapter(container)
+    return Facts(
+        architecture=str(container.values.get("general.architecture", "")),
+        parameters=sum(tensor.elements for tensor in container.tensors),
+        quantization=container.tensors[0].type.name,
+        context_length=0,
+        kv_bytes_per_token=0,
+        layers=0,
+        repacks=False,
+        licence="",
+        adapter=True,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -10,7 +9,7 @@ from typing import BinaryIO, Literal
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
-from mongarsd.inference.models.container import Container, Value, read_container
+from mongarsd.inference.models.container import Container, Value, open_container, read_container
 from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
 
 F16 = 2  # bytes
@@ -68,21 +67,16 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
 
 def read_header(path: Path) -> GgufHeader:
     """Read and check the header. Raises InvalidModel for every file that is no sound, whole, single-file model."""
-    try:
-        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-            return parse_header(file, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise InvalidModel(f"{path.name} cannot be read: {error.strerror}.") from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Opening a pipe that nobody writes to must not block."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return header_of(open_container(path))
 
 
 def parse_header(file: BinaryIO, length: int) -> GgufHeader:
     """The same for an open file of `length` bytes. Raises InvalidModel; OSError passes through."""
-    container = read_container(file, length)
+    return header_of(read_container(file, length))
+
+
+def header_of(container: Container) -> GgufHeader:
+    """What a container says of its model. Raises InvalidModel."""
     values = container.values
     architecture = _text(values, "general.architecture")
     if not architecture:

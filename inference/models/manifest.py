@@ -33,6 +33,7 @@ class Blob(Facts, frozen=True, kw_only=True):
     source_digest: Digest  # of the file at the source; the same as `digest` unless it was derived
     derivation: str | None = None  # the type it was requantized to
     files: dict[str, Companion] = field(default_factory=dict)  # by role
+    base: str = ""  # digest of the model that an adapter is for
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -82,12 +83,17 @@ def describe(
 def write_manifest(root: Path, name: str, blob: Blob, disk: Disk) -> None:
     """Replace the manifest of `name`, as a whole or not at all. Raises DiskFull."""
     data = msgspec.json.format(msgspec.json.encode(blob), indent=2)
-    disk.write_atomic(store_path(root, Kind.MANIFEST, name), data + b"\n")
+    disk.write_atomic(manifest_path(root, name), data + b"\n")
+
+
+def manifest_path(root: Path, name: str) -> Path:
+    """Of a model, or of an adapter, whose name has a colon."""
+    return store_path(root, Kind.ADAPTER if ":" in name else Kind.MANIFEST, name)
 
 
 def read_manifest(root: Path, name: str) -> InstalledModel | None:
     """None if nothing has this name. A damaged manifest or a missing blob gives a model with a `problem`."""
-    path = store_path(root, Kind.MANIFEST, name)
+    path = manifest_path(root, name)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST)
@@ -103,7 +109,7 @@ def read_manifest(root: Path, name: str) -> InstalledModel | None:
         name=name,
         path=file_path,
         modified=modified,
-        problem=_problem(name, file_path, blob),
+        problem=_problem(name, file_path, blob) or _without_base(root, name, blob),
         **msgspec.structs.asdict(blob),
     )
 
@@ -120,6 +126,15 @@ def _problem(name: str, path: Path, blob: Blob) -> str:
         if not beside.is_file() or beside.stat().st_size != file.size:
             return f"The {role} of {name} is missing or cut: pull it again."
     return ""
+
+
+def _without_base(root: Path, name: str, blob: Blob) -> str:
+    if not blob.base:
+        return ""
+    base = read_manifest(root, name.partition(":")[0])
+    if base is None or base.digest != blob.base:
+        return f"The model that {name} was installed for has been replaced or removed: pull the adapter again."
+    return base.problem
 
 
 def _unreadable(name: str, path: Path, reason: str) -> InstalledModel:

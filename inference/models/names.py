@@ -10,6 +10,8 @@ from mongarsd.ground.errors import BadRequest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+#: A model's name and the adapter's own.
+ADAPTER = re.compile(f"{NAME.pattern}:{NAME.pattern}")
 KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -18,6 +20,7 @@ class Kind(Enum):
 
     BLOB = ("blobs", DIGEST, "{}")  # a verified model file; the colon becomes a dash
     MANIFEST = ("manifests", NAME, "{}.json")
+    ADAPTER = ("adapters", ADAPTER, "{}.json")  # a manifest too; the colon becomes a plus, which no name has
     PARTIAL = ("partial", KEY, "{}.part")  # may be resumed after a restart
     SCRATCH = ("partial", KEY, "{}.scratch")  # never outlives the process
 
@@ -42,7 +45,7 @@ def store_path(root: Path, kind: Kind, key: str) -> Path:
     folder, grammar, file = kind.value
     if not grammar.fullmatch(key):
         raise BadRequest(f"{key[:80]!r} cannot name a file of the model store.")
-    return root / "models" / folder / file.format(key.replace(":", "-"))
+    return root / "models" / folder / file.format(key.replace(":", "+" if kind is Kind.ADAPTER else "-"))
 
 
 def name_from_file(file: str) -> str:

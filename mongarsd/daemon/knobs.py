@@ -8,6 +8,7 @@ from mongarsd.ground.errors import DoesNotFit
 from mongarsd.ground.status import Reasoned
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.pool.plan import WorkerPlan
+from mongarsd.inference.worker.protocol import AdapterPlan
 from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx, estimate_reader
 from mongarsd.tuning.fit import memory_budget
 from mongarsd.tuning.profile import HardwareProfile, human
@@ -15,6 +16,8 @@ from mongarsd.tuning.recommend import Overrides, recommend
 
 #: Tokens of a text that a GGUF model reads at most; it sees them in one step, whose time and memory grow with them.
 READER_CONTEXT = 1024
+#: Of the memory budget, what the LoRA adapters of one model may have. One of rank 16 for a 1B model takes 22 MB.
+ADAPTERS = 8
 #: For the threads of a model whose memory is estimated otherwise.
 NO_MEMORY = ModelFacts(weights=0, kv_bytes_per_token=0, context_train=512, layers=1, repacks=False)
 
@@ -49,6 +52,7 @@ class Knobs:
             prefill_threads=advice.prefill_threads,
             gpu_layers=advice.gpu_layers,
             memory=advice.memory,
+            adapters=AdapterPlan(directory=str(model.path.parent), bytes=self.memory_budget // ADAPTERS),
         )
 
     def _plan_reader(self, model: InstalledModel) -> WorkerPlan:

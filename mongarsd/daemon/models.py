@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from msgspec import structs
 
 from mongarsd.daemon.default_model import Arrival
-from mongarsd.ground.errors import Conflict, ModelNotFound
+from mongarsd.ground.errors import BadRequest, Conflict, InvalidModel, ModelNotFound
 from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
 from mongarsd.inference.models.formats import capabilities
 from mongarsd.inference.models.manifest import InstalledModel
@@ -26,12 +27,12 @@ class NodeModels:
 
     def list(self) -> list[ModelStatus]:
         workers = {worker.digest: worker for worker in self._pool.status()}
-        return [_join(model, workers.get(model.digest)) for model in self._store.installed()]
+        return [_join(model, workers.get(model.base or model.digest)) for model in self._store.installed()]
 
     def get(self, name: str) -> ModelStatus:
         """Raises Loading for the default model while it is being fetched."""
         model = self._resolve(name)
-        return _join(model, next((w for w in self._pool.status() if w.digest == model.digest), None))
+        return _join(model, next((w for w in self._pool.status() if w.digest == (model.base or model.digest)), None))
 
     def available(self) -> tuple[AvailableModel, ...]:
         have = {model.name for model in self._store.installed()}
@@ -61,9 +62,15 @@ class NodeModels:
         await asyncio.to_thread(self._store.remove, name)  # freeing gigabytes on a microSD card takes a moment
 
     async def load(self, name: str) -> None:
-        await self._pool.load(self._resolve(name).digest)
+        """An adapter's base."""
+        model = self._resolve(name)
+        await self._pool.load(model.base or model.digest)
 
     async def unload(self, name: str) -> None:
+        """Also of a model that is no longer installed. Raises BadRequest for an adapter."""
+        with contextlib.suppress(ModelNotFound, InvalidModel):
+            if self._store.resolve(name).adapter:
+                raise BadRequest(f"{name} is an adapter and goes with its model: unload that", param="name")
         await self._pool.unload(name)
 
     def _resolve(self, name: str) -> InstalledModel:
@@ -80,7 +87,9 @@ def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
         name: value for name, value in structs.asdict(model).items() if name in ModelStatus.__struct_fields__
     }
     facts["capabilities"] = capabilities(model)
-    if worker:  # its fields have the names of ModelStatus's
+    if model.adapter and worker and not model.problem:
+        facts |= {name: getattr(worker, name) for name in ("state", "error", "context")}
+    elif worker and not model.adapter:  # its fields have the names of ModelStatus's
         facts |= structs.asdict(worker)
         facts["name"] = model.name
     elif model.problem:

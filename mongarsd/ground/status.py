@@ -30,6 +30,7 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     context_length: int = 0  # tokens the model was trained for
     licence: str = ""
     source: str = ""
+    base: str = ""  # of a LoRA adapter: digest of its model, whose worker computes it
     modified: float = 0.0  # seconds since the epoch
     state: Literal["on_disk", "loading", "ready", "restarting", "failed"] = "on_disk"
     error: str = ""

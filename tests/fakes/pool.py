@@ -28,6 +28,7 @@ class FakeModel(Struct, frozen=True):
     digest: str
     path: Path = Path("/nowhere.gguf?step=0.002")  # what the engine's fake backend reads
     size: int = 1000
+    base: str = ""
 
 
 MODELS = [FakeModel(name, "sha256:" + letter * 64) for name, letter in [("one", "1"), ("two", "2"), ("big", "b")]]

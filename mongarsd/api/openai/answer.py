@@ -12,7 +12,7 @@ from msgspec import structs
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answers import FinishWord
 from mongarsd.api.openai.chunks import Chunks
-from mongarsd.api.openai.jobs import Order
+from mongarsd.api.openai.jobs import Order, order_of
 from mongarsd.api.openai.requests import Options
 from mongarsd.api.openai.run import follow, together
 from mongarsd.api.openai.stream import DONE, EventStream
@@ -72,7 +72,7 @@ def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
     if model.kind != "chat":
         does, where = ("makes embeddings", "embeddings") if model.kind == "embedding" else ("ranks documents", "rerank")
         raise BadRequest(f"model: {model.name} {does} and answers nothing: see /v1/{where}", param="model")
-    return model, Order(model.digest, account(request), parts.settings.inference.max_tokens)
+    return model, order_of(model, account(request), parts.settings.inference.max_tokens)
 
 
 async def collect(parts: Parts, jobs: Sequence[Job]) -> list[tuple[Collected, Finished]]:

@@ -165,6 +165,7 @@ class Model(Struct, frozen=True, kw_only=True):
     created: int
     owned_by: str = "mongarsd"
     digest: str
+    parent: str | UnsetType = UNSET  # of a LoRA adapter: its model
     state: str
     size: int  # bytes
     architecture: str

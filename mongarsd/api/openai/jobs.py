@@ -23,6 +23,7 @@ from mongarsd.api.openai.requests import (
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job, Message, Priority
 from mongarsd.ground.sampling import Sampling
+from mongarsd.ground.status import ModelStatus
 
 SEEDS = 2**32
 
@@ -36,6 +37,12 @@ class Order(NamedTuple):
     model: str  # digest
     account: str
     max_tokens: int  # inference.max_tokens
+    adapter: str = ""  # digest
+
+
+def order_of(model: ModelStatus, account: str, max_tokens: int) -> Order:
+    """`model` may be an adapter: then its base is the model."""
+    return Order(model.base or model.digest, account, max_tokens, model.digest if model.base else "")
 
 
 def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
@@ -80,6 +87,7 @@ def _job(request: Options, order: Order, max_tokens: int | None) -> Job:
     return Job(
         id="",
         model=order.model,
+        adapter=order.adapter,
         sampling=_sampling(request),
         max_tokens=min(max_tokens or order.max_tokens, order.max_tokens),
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),

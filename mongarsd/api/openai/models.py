@@ -24,6 +24,7 @@ def _model(status: ModelStatus) -> Model:
         id=status.name,
         created=int(status.modified),
         digest=status.digest,
+        parent=status.name.rpartition(":")[0] if status.base else msgspec.UNSET,
         state=status.state,
         size=status.size,
         architecture=status.architecture,

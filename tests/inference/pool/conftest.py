@@ -13,6 +13,7 @@ from mongarsd.ground.metrics import Metrics
 from mongarsd.inference.pool.plan import PoolSettings
 from mongarsd.inference.pool.pool import Pool
 
+PARTS = ("clock", "command", "metrics", "plan", "resolve")
 OOM = ("oom_kills", "lessen")
 
 
@@ -22,15 +23,16 @@ async def make_pool() -> AsyncIterator[MakePool]:
     pools: list[Pool] = []
 
     async def make(*, settings: dict[str, Any] | None = None, **options: Any) -> Pool:
-        arguments = {key: options.pop(key) for key in ("clock", "command", "metrics", "plan", *OOM) if key in options}
+        arguments = {key: options.pop(key) for key in (*PARTS, *OOM) if key in options}
         defaults = {
             "clock": SystemClock(),
             "command": worker_command(**options),
             "metrics": Metrics(),
             "plan": plan,
+            "resolve": resolve,
         }
         limits = PoolSettings(**({"memory_budget": 1000} | (settings or {})))
-        pool = Pool(node="here", resolve=resolve, settings=limits, **(defaults | arguments))
+        pool = Pool(node="here", settings=limits, **(defaults | arguments))
         pools.append(pool)
         await pool.start()
         return pool
