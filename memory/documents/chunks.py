@@ -51,10 +51,11 @@ class _Piece(NamedTuple):
     end: int
     tokens: int
     last: bool  # of its paragraph
+    blank: bool
 
 
 def tokens(text: str) -> int:
-    """About as many as a WordPiece or BPE vocabulary has: a word, a few digits, a mark, a character of other scripts."""
+    """About as many as a WordPiece or BPE vocabulary has: words, digits by threes, marks, letters of other scripts."""
     total = 0
     for match in _TOKEN.finditer(text):
         size = match.end() - match.start()
@@ -132,7 +133,7 @@ def _pieces(text: str, start: int, end: int, most: int, count: Counter, level: i
 def _piece(text: str, start: int, end: int, most: int, count: Counter, level: int) -> Iterator[_Piece]:
     part = text[start:end]
     if (size := count(part)) <= most or end - start == 1:
-        yield _Piece(start, end, size, bool(_PARAGRAPH.search(part)))
+        yield _Piece(start, end, size, bool(_PARAGRAPH.search(part)), part.isspace())
     else:
         yield from _pieces(text, start, end, most, count, level + 1)
 
@@ -150,7 +151,10 @@ def _packed(pieces: Sequence[_Piece], most: int, overlap: int) -> Iterator[tuple
         if paragraph and end < len(pieces):
             end = paragraph
         yield first, end
+        begin = next(
+            (i for i in range(first, end) if not pieces[i].blank), end
+        )  # the next chunk must not hold all of it
         done = first = end
         room = min(overlap, most - pieces[done].tokens) if done < len(pieces) else 0
-        while first > 0 and (room := room - pieces[first - 1].tokens) >= 0:
+        while first > begin + 1 and (room := room - pieces[first - 1].tokens) >= 0:
             first -= 1

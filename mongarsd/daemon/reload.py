@@ -23,6 +23,11 @@ RELOADABLE = frozenset(
         "models.embedding",
         "models.keep_alive",
         "inference.max_tokens",
+        "memory.backup_at",
+        "memory.backups",
+        "documents.max_file",
+        "documents.max_files",
+        "documents.max_bytes",
         "log.level",
         "log.format",
     }

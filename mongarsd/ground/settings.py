@@ -56,6 +56,19 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     disk_writes_per_day: Bytes = 4 * 1024**3
 
 
+class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    backup_at: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local time; "" = never
+    backups: Annotated[int, Meta(ge=1, le=100)] = 3  # kept
+
+
+class DocumentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of each account."""
+
+    max_file: Bytes = 64 * 1024**2
+    max_files: Count = 10_000
+    max_bytes: Bytes = 1024**3  # of all its files
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "human", "json"] = "auto"
@@ -71,5 +84,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models: ModelSettings = ModelSettings()
     inference: InferenceSettings = InferenceSettings()
     cache: CacheSettings = CacheSettings()
+    memory: MemorySettings = MemorySettings()
+    documents: DocumentSettings = DocumentSettings()
     log: LogSettings = LogSettings()
     control: ControlSettings = ControlSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import zipfile
 from pathlib import Path
@@ -73,4 +74,4 @@ async def test_closing_it_ends_the_child(tmp_path: Path) -> None:
     reading = read_chunks(tmp_path / "file", "a.txt", most=100, overlap=0)
     await anext(reading)
     await reading.aclose()
-    assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+    assert await asyncio.to_thread(Path(f"/proc/self/task/{os.getpid()}/children").read_text) == ""
