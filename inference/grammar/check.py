@@ -1,10 +1,14 @@
-"""Whether a grammar can be run: nothing undefined, no endless loop, some text that ends, and a bounded size."""
+"""Whether a grammar can be run: nothing undefined, no endless loop, some text that ends, and a bounded size.
+
+Also that nothing in it can be read in too many ways (`ambiguity.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from mongarsd.ground.errors import BadRequest
+from mongarsd.inference.grammar.ambiguity import ambiguous
 from mongarsd.inference.grammar.gbnf import (
     MAX_ELEMENTS,
     MAX_REPEAT,
@@ -22,8 +26,8 @@ from mongarsd.inference.grammar.gbnf import (
 Holds = Callable[[Node, set[str]], bool]
 
 
-def check(text: str, param: str = "grammar") -> Rules:
-    """The rules of a grammar that can be run. Raises BadRequest."""
+def check(text: str, param: str = "grammar", *, forks: bool = True) -> Rules:
+    """The rules of a grammar that can be run; without `forks` it is known to be unambiguous. Raises BadRequest."""
     rules = parse(text, param)
 
     def refuse(why: str) -> BadRequest:
@@ -46,6 +50,8 @@ def check(text: str, param: str = "grammar") -> Rules:
         raise refuse(f"the rule {loop} begins with itself (left recursion)")
     if endless := unproductive(rules):
         raise refuse(f"the rule {endless[0]} has no end: each of its alternatives needs itself")
+    if forks and (where := ambiguous(text)):
+        raise refuse(f"in the rule {where} a text can be read in too many ways: alternatives that repeat must differ")
     return rules
 
 

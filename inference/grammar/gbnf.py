@@ -174,10 +174,10 @@ class _Parser:
         self._at += negated
         ranges: list[tuple[str, str]] = []
         while self._peek() != "]":
-            first = last = self._character()
+            first = last = self._character(least=0)  # no text has it, yet llama.cpp's own json.gbnf names it
             if self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in ("]", ""):
                 self._at += 1
-                last = self._character()
+                last = self._character(least=0)
                 if last < first:
                     self._fail("a range of characters that ends before it begins")
             ranges.append((first, last))
@@ -186,7 +186,7 @@ class _Parser:
             self._fail("an empty set of characters")
         return Chars(tuple(ranges), negated)
 
-    def _character(self) -> str:
+    def _character(self, least: int = 1) -> str:
         character = self._peek()
         if character in ("", "\0"):
             self._fail("the text ends inside a literal or a set")
@@ -198,7 +198,7 @@ class _Parser:
         if size := _HEX.get(escape):
             digits = self._text[self._at : self._at + size]
             self._at += size
-            if re.fullmatch(f"[0-9a-fA-F]{{{size}}}", digits) and 0 < (code := int(digits, 16)) < 0x110000:
+            if re.fullmatch(f"[0-9a-fA-F]{{{size}}}", digits) and least <= (code := int(digits, 16)) < 0x110000:
                 return chr(code)
             self._fail(f"expected {size} hex digits of a character after \\{escape}")
         if escape not in _ESCAPES or escape == "":

@@ -67,6 +67,7 @@ class SchemaRules:
         self._targets: dict[tuple[int, str], str] = {}
         self._paths: dict[str, str] = {}
         self._count = 0
+        self._forks = False  # may two branches begin alike?
 
     def add(self, schema: Any, path: str) -> str:
         """The rule of a whole schema: `$ref` inside is relative to it. Raises BadRequest."""
@@ -83,7 +84,7 @@ class SchemaRules:
             raise BadRequest(f"{self._base}: the schema is too large ({len(text)} bytes of grammar)", param=self._param)
         if endless := [name for name in unproductive(parse(text, self._param)) if name in self._paths]:
             self._refuse(self._paths[endless[0]], "recursive without an end: some branch must do without it")
-        check(text, self._param)
+        check(text, self._param, forks=self._forks)
         return text
 
     def _schema(self, schema: Any, path: str, depth: int) -> str:
@@ -193,6 +194,7 @@ class SchemaRules:
             self._refuse(path, "a value that JSON cannot spell")
 
     def _branches(self, key: str, schema: dict[str, Any], path: str, depth: int) -> Iterator[str]:
+        self._forks = True
         branches = self._list(schema[key], f"{path}.{key}")
         beside = {k: v for k, v in schema.items() if k not in ANNOTATIONS and k not in (key, "nullable")}
         if key == "oneOf":
@@ -309,6 +311,7 @@ class SchemaRules:
             if bound or form in FORMATS:
                 self._refuse(f"{path}.pattern", "together with a length or a format is not supported")
             writer.primitive("char")
+            self._forks = True
             try:
                 return f'"\\"" {translate(schema["pattern"])} "\\""'
             except Unsupported as error:
@@ -364,6 +367,8 @@ class SchemaRules:
             value = schema.get(key)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 self._refuse(f"{path}.{key}", "expected a number")
+            if value is not None and not -1e300 < value < 1e300:  # nor infinite, nor NaN
+                self._refuse(f"{path}.{key}", "too large or too small")
             found[key] = None if value is None else Decimal(repr(value))
             exponent = found[key].adjusted() if found[key] else 0  # type: ignore[union-attr]
             if not -15 <= exponent <= 20:
