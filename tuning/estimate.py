@@ -9,7 +9,8 @@
 - originals: for quants that repack, the mapped pages the copy was made from. Nothing reads them again and the kernel
   drops them when it needs room, so they count in RSS (twice the file) and not in the budget. If they did, the default
   model would be refused on a Pi Zero 2 W.
-- KV: slots x context x bytes a token (f16), all touched when the context is created.
+- KV: slots x context x bytes a token (f16), all touched when the context is created. A sliding window keeps all its
+  cells (`Context`), a recurrent layer has a state of fixed size for each slot instead.
 - compute: activations of one micro-batch (17 MB touched for SmolLM2 at 2,048 tokens, 33 MB at 8,192). What grows with
   the model is taken as 1/16 of its weights, the attention mask as MICRO_BATCH x context x 6 bytes (f32 and f16).
 
@@ -39,6 +40,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     kv_bytes_per_token: int
     context_train: int
     layers: int
+    state_bytes: int = 0  # of a sequence, however long: recurrent layers
     repacks: bool = True
 
 
@@ -104,7 +106,7 @@ def estimate(facts: ModelFacts, slots: int, context: int) -> MemoryEstimate:
     """For one worker with `slots` sequences of `context` tokens each."""
     return MemoryEstimate(
         weights=facts.weights,
-        kv=slots * context * facts.kv_bytes_per_token,
+        kv=slots * (context * facts.kv_bytes_per_token + facts.state_bytes),
         compute=COMPUTE + facts.weights // 16 + MICRO_BATCH * context * 6,
         originals=facts.weights if facts.repacks else 0,
     )

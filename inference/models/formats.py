@@ -39,6 +39,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     width: int = 0  # numbers in a token's vector, inside
     feed_forward: int = 0  # the same where it is widest
     vocabulary: int = 0  # tokens
+    state_bytes: int = 0  # of a sequence, however long: recurrent layers
     causal: bool = True  # tokens see only those before them
     float_bytes: int = 0  # of ONNX weights as 32-bit numbers
     adapter: bool = False  # a LoRA adapter, of use only with a model of its architecture
@@ -64,6 +65,7 @@ def of_gguf(header: GgufHeader) -> Facts:
         quantization=header.quantization,
         context_length=header.context_length,
         kv_bytes_per_token=header.kv_bytes_per_token,
+        state_bytes=header.state_bytes,
         layers=header.block_count,
         repacks=header.repacks,
         licence=header.licence,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.container import Container, Value, open_container, read_container
 from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
+from mongarsd.inference.models.recurrent import layers_of
 
 F16 = 2  # bytes
 MAX_LAYERS = 1024
@@ -50,7 +51,8 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
     causal: bool  # tokens see only those before them
     head_count: int  # the largest of all layers
     head_count_kv: int  # the largest of all layers
-    kv_bytes_per_token: int  # all layers, f16, without regard to sliding windows: never too little
+    kv_bytes_per_token: int  # all layers with cells, f16; those with a sliding window keep all of them, too
+    state_bytes: int  # of a sequence, however long: its recurrent layers
     vocabulary: int  # tokens
     chat_template: str | None
     bos: int | None  # token ids
@@ -90,6 +92,9 @@ def header_of(container: Container) -> GgufHeader:
     head_size = embedding // widest if widest else 0
     key = _whole(values, f"{architecture}.attention.key_length", MAX_SMALL, head_size)
     value = _whole(values, f"{architecture}.attention.value_length", MAX_SMALL, head_size)
+    attending, state = layers_of(
+        architecture, lambda name, most: _whole(values, f"{architecture}.{name}", most), heads_kv, widest, embedding
+    )
     template = values.get("tokenizer.chat_template")
     if isinstance(template, str) and len(template) > MAX_TEMPLATE:
         raise InvalidModel(f"The chat template is {len(template)} characters long; at most {MAX_TEMPLATE} are allowed.")
@@ -111,7 +116,8 @@ def header_of(container: Container) -> GgufHeader:
         causal=architecture not in READERS and values.get(f"{architecture}.attention.causal", True) is not False,
         head_count=widest,
         head_count_kv=max(heads_kv, default=0),
-        kv_bytes_per_token=sum(heads_kv) * (key + value) * F16,
+        kv_bytes_per_token=sum(attending) * (key + value) * F16,
+        state_bytes=state,
         vocabulary=container.lengths.get("tokenizer.ggml.tokens", 0),
         chat_template=template if isinstance(template, str) else None,
         bos=_token(values, "tokenizer.ggml.bos_token_id"),

@@ -100,6 +100,7 @@ def facts(model: InstalledModel) -> ModelFacts:
     return ModelFacts(
         weights=model.size,
         kv_bytes_per_token=model.kv_bytes_per_token,
+        state_bytes=model.state_bytes,
         context_train=model.context_length,
         layers=model.layers,
         repacks=model.repacks,

@@ -43,6 +43,7 @@ def test_facts() -> None:
         head_count=4,
         head_count_kv=2,
         kv_bytes_per_token=2 * 2 * (16 + 16) * 2,
+        state_bytes=0,
         vocabulary=4,
         chat_template="{{ messages }}",
         bos=0,
