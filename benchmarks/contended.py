@@ -1,7 +1,8 @@
 """One core is kept busy by another process. `python -m benchmarks.contended [--pairs N] [--json FILE]`.
 
 Ours follows the load with its threads; llama-server has its default: one thread a core. Then the same on an idle board
-against ours with live threads off: following must not cost anything.
+against ours with live threads off: following must not cost anything. There each waits until the other's turn is
+forgotten, because to a daemon that follows the load the other one is load.
 """
 
 from __future__ import annotations
@@ -22,16 +23,12 @@ from pathlib import Path
 
 from benchmarks import servers
 from benchmarks.__main__ import CONTEXT, HERE, SLOTS, default_model, machine, pairs
-from benchmarks.client import together
-from benchmarks.prompts import prompt
 from benchmarks.servers import Server
-from benchmarks.streams import SHORT
+from benchmarks.streams import throughput
 from benchmarks.table import Row, markdown
 
 #: Seconds between the start of the busy process and the first question: what is measured is the steady state.
 SETTLE = 3.0
-#: Of each answer: few, because waiting threads may come down to one a second.
-TOKENS = 40
 STREAMS = (1, 4)
 TARGETS = {1: 2.0, 4: 1.6}
 
@@ -50,19 +47,18 @@ def busy_core() -> Iterator[None]:
         process.wait()
 
 
-async def throughput(server: Server, streams: int) -> float:
-    """Tokens a second over all streams, prefill of the short prompts included."""
-    prompts = [prompt(SHORT) for _ in range(streams)]
-    begin = time.monotonic()
-    answers = await together(server, prompts, TOKENS)
-    return sum(answer.tokens for answer in answers) / (time.monotonic() - begin)
+async def compare(
+    ours: Server, other: Server, count: int, what: str, targets: dict[int, float], pause: float = 0.0
+) -> list[Row]:
+    """Throughput of ours and the other, in pairs, `pause` seconds before each turn."""
 
+    async def turn(server: Server, streams: int) -> float:
+        await asyncio.sleep(pause)
+        return await throughput(server, streams)
 
-async def compare(ours: Server, other: Server, count: int, what: str, targets: dict[int, float]) -> list[Row]:
-    """Throughput of ours and the other, in pairs."""
     rows = []
     for number in STREAMS:
-        a, b = await pairs(count, ours, other, lambda s, n=number: throughput(s, n))  # type: ignore[misc]
+        a, b = await pairs(count, ours, other, lambda s, n=number: turn(s, n))  # type: ignore[misc]
         label = f"{number} stream{'s' if number > 1 else ''}, {what}"
         rows.append(Row(label, "t/s", a, b, "higher", targets[number]))
     return rows
@@ -96,7 +92,7 @@ def main() -> None:
         servers.ours(twin(options.state_dir, folder), **knobs, MONGARSD_INFERENCE_LIVE_THREADS="false") as fixed,
     ):
         fixed = dataclasses.replace(fixed, name="fixed threads")
-        rows += asyncio.run(compare(ours, fixed, options.pairs, "idle", dict.fromkeys(STREAMS, 0.98)))
+        rows += asyncio.run(compare(ours, fixed, options.pairs, "idle", dict.fromkeys(STREAMS, 0.98), SETTLE))
     print(f"{machine()}; {options.pairs} pairs\n")
     print(markdown(rows))
     figures = {"machine": machine(), **knobs, "rows": [row.json() for row in rows]}

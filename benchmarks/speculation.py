@@ -59,6 +59,20 @@ PROMPTS = {
 _numbers = itertools.count(1)
 
 
+def load(model: Path, *, slots: int, threads: int) -> Load:
+    return Load(
+        model="sha256:" + "0" * 64,
+        path=str(model),
+        node="here",
+        slots=slots,
+        context=CONTEXT,
+        decode_threads=threads,
+        prefill_threads=threads,
+        queue=slots,
+        max_gap=0.35,
+    )
+
+
 def speed(backend: LlamaBackend, text: str, speculation: Speculation | None) -> float:
     """Tokens a second after the first one."""
     scheduler = Scheduler(slots=1, context=CONTEXT, queue=1, max_gap=0.35, batch=2048, speculation=speculation)
@@ -99,22 +113,12 @@ def measure(backend: LlamaBackend, pairs: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--state-dir", type=Path, default=Path(".cache/state"))
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 4))
     options = parser.parse_args()
-    load = Load(
-        model="sha256:" + "0" * 64,
-        path=str(default_model(options.state_dir)),
-        node="here",
-        slots=1,
-        context=CONTEXT,
-        decode_threads=options.threads,
-        prefill_threads=options.threads,
-        queue=1,
-        max_gap=0.35,
-    )
-    rows = measure(LlamaBackend(load), options.pairs)
+    backend = LlamaBackend(load(default_model(options.state_dir), slots=1, threads=options.threads))
+    rows = measure(backend, options.pairs)
     print(f"{machine()}; {options.threads} threads, one stream, {options.pairs} pairs\n")
     print(markdown(rows).replace("mongarsd", "with drafts").replace("llama-server", "without"))
 

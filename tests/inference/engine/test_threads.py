@@ -19,14 +19,14 @@ def two() -> LiveThreads:
     return LiveThreads(cores=2, decode=2, prefill=2)
 
 
-def test_a_busy_process_takes_a_thread_within_a_second_and_gives_it_back_within_two() -> None:
+def test_a_busy_process_takes_a_thread_within_a_second_and_gives_it_back_within_another() -> None:
     live = two()
     assert live.threads == (2, 2, "")
     assert after(live, 1.0, 1.0) == 1
     assert live.threads.prefill == 1
     assert live.threads.why == ("other programs keep 1.0 of 2 cores busy: more threads would wait for each other")
-    assert after(live, 1.0, 0.05) == 1
-    assert after(live, 1.0, 0.05) == 2
+    assert after(live, 0.5, 0.05) == 1
+    assert after(live, 0.5, 0.05) == 2
     assert live.threads.why == ""
 
 
@@ -75,7 +75,7 @@ def test_threads_stay_within_bounds_whatever_comes(
     assert live.threads == (decode, prefill, "")
 
 
-@given(st.floats(0.0, 20.0), st.floats(0.0, DOWN_AFTER - 0.5), st.integers(2, 8))
+@given(st.floats(0.0, 20.0), st.floats(0.0, DOWN_AFTER - 0.01), st.integers(2, 8))
 def test_a_burst_changes_nothing(others: float, burst: float, cores: int) -> None:
     live = LiveThreads(cores=cores, decode=cores, prefill=cores)
     after(live, 5.0, 0.0)
