@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import aiosqlite
 
 from mongarsd.memory.conversations.types import Hit
@@ -48,8 +46,3 @@ async def search(reader: aiosqlite.Connection, account: str, query: str, limit: 
     rows = await reader.execute_fetchall(_SEARCH, (match, limit, account, account))
     names = Hit.__struct_fields__
     return [Hit(**dict(zip(names, row, strict=True))) for row in rows]
-
-
-def forget(connection: sqlite3.Connection) -> None:
-    """Part of a write, after a deletion: FTS5 keeps deleted words until it merges what they stand in."""
-    connection.execute("INSERT INTO turns_fts (turns_fts) VALUES ('optimize')")

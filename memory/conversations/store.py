@@ -16,6 +16,7 @@ from mongarsd.memory.accounts import ensure
 from mongarsd.memory.conversations import cursor, fulltext
 from mongarsd.memory.conversations.types import MAX_PAGE, Conversation, Details, Hit, NewTurn, Page, Turn, new_id
 from mongarsd.memory.database.database import Database
+from mongarsd.memory.database.erase import erase
 
 _CONVERSATION = "id, title, created, updated, turns, bytes, metadata, number"
 _TURN = "t.id, t.number, c.id, t.role, t.content, t.created, t.node, t.model, t.details, t.feedback, t.comment"
@@ -47,7 +48,7 @@ class Conversations:
 
         return await self._database.write(work)
 
-    async def append(self, account: str, conversation: str, turns: Sequence[NewTurn]) -> list[Turn]:
+    async def append(self, account: str, conversation: str, turns: Sequence[NewTurn]) -> Sequence[Turn]:
         """On disk when this returns. Raises NotFound."""
         now = self._clock.wall()
         return await self._database.write(lambda connection: _append(connection, account, conversation, turns, now))
@@ -92,7 +93,7 @@ class Conversations:
         async with self._database.reader() as reader:
             return _as_turn(await _turn(reader, account, turn))
 
-    async def search(self, account: str, query: str, *, limit: int = 20) -> list[Hit]:
+    async def search(self, account: str, query: str, *, limit: int = 20) -> Sequence[Hit]:
         """Turns with all the words of `query`, whatever signs are in it. No words, no hits."""
         async with self._database.reader() as reader:
             return await fulltext.search(reader, account, query, _most(limit))
@@ -136,7 +137,7 @@ class Conversations:
         def work(connection: sqlite3.Connection) -> None:
             number = _row(connection, account, conversation)[7]
             connection.execute("DELETE FROM conversations WHERE number = ?", (number,))
-            fulltext.forget(connection)
+            erase(connection)
 
         await self._database.write(work)
         await self._database.checkpoint()
@@ -154,7 +155,7 @@ class Conversations:
                 "UPDATE conversations SET turns = turns - 1, bytes = max(0, bytes - ?) WHERE id = ?",
                 (_size(gone), gone.conversation),
             )
-            fulltext.forget(connection)
+            erase(connection)
 
         await self._database.write(work)
         await self._database.checkpoint()
@@ -164,7 +165,7 @@ class Conversations:
 
         def work(connection: sqlite3.Connection) -> int:
             gone = connection.execute("DELETE FROM conversations WHERE account = ?", (account,)).rowcount
-            fulltext.forget(connection)
+            erase(connection)
             return gone
 
         gone = await self._database.write(work)

@@ -27,7 +27,7 @@ QUEUE = 1024  # calls that may wait for the disk
 
 
 class Database:
-    """`start()`, `close()`; a closed one is not started again. `trouble`: why nothing is stored now, or ""."""
+    """`start()`, `close()`, and again. `trouble`: why nothing is stored now, or ""."""
 
     def __init__(
         self,
@@ -40,13 +40,22 @@ class Database:
         queue: int = QUEUE,
     ) -> None:
         self.path = path
-        self.trouble = ""
+        self.trouble = "the database is not open"
         self._damaged = False
         self._clock = clock
         self._connect = connect
         self._migrations = load_migrations() if migrations is None else tuple(migrations)
+        self._most = readers, queue
+        self._prepare()
+
+    def _prepare(self) -> None:
+        readers, queue = self._most
         self._writer = Writer(self._open, queue=queue)
-        self._readers = Readers(partial(open_reader, path, connect), readers)
+        self._readers = Readers(partial(open_reader, self.path, self._connect), readers)
+
+    @property
+    def open(self) -> bool:
+        return self._writer.open
 
     @property
     def commits(self) -> int:
@@ -55,7 +64,16 @@ class Database:
 
     @property
     def writes(self) -> int:
+        """Calls of `write` so far."""
         return self._writer.writes
+
+    @property
+    def schema(self) -> int:
+        return len(self._migrations)
+
+    def accept(self, backup: Path) -> None:
+        """Could this file take over? Reads all of it. Raises DatabaseDamaged, DatabaseRefused."""
+        backups.accept(backup, self._migrations)
 
     async def start(self) -> None:
         """Check after an unclean stop, put a damaged file aside for the newest good backup, bring the schema up to
@@ -63,15 +81,24 @@ class Database:
         try:
             await self._writer.start()
         except (sqlite3.Error, OSError) as error:
+            self._prepare()
             raise self._translated(error) from error
+        except StorageUnavailable as error:
+            self._prepare()
+            self._told(error)
+            raise
+        self.trouble = ""
+        self._damaged = False
 
     async def close(self) -> None:
         """Idempotent. What was handed to `write` before is stored."""
         await self._readers.close()  # before the writer: the last connection to close moves the log into the file
-        clean = self._writer.open and not self._damaged
+        clean = self.open and not self._damaged
         await self._writer.close()
         if clean:
             files.unmark(self.path)
+        self._prepare()
+        self.trouble = "the database is closed"
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` on the writer's thread; returns when its changes are on disk. What it raises takes back what it
@@ -82,6 +109,10 @@ class Database:
         """The same outside of a transaction, for what SQLite allows only there."""
         return await self._run(work, alone=True)
 
+    def separate(self) -> sqlite3.Connection:
+        """For a backup: reads beside the writer for as long as it takes, in a thread of the caller's."""
+        return self._connect(self.path, "mode=ro")
+
     async def checkpoint(self) -> None:
         """Move the log into the file and empty it, so that nothing deleted remains in the log."""
         await self.alone(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
@@ -89,7 +120,7 @@ class Database:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[aiosqlite.Connection]:
         """All that is read inside is of one moment. Waits for a free one. Raises StorageUnavailable."""
-        if not self._writer.open:
+        if not self.open:
             raise StorageUnavailable(self.trouble or "the database is not open")
         try:
             async with self._readers.lend() as connection:
@@ -102,23 +133,23 @@ class Database:
             result = await self._writer.run(work, alone=alone)
         except sqlite3.Error as error:
             raise self._translated(error) from error
-        self._well()
-        return result
-
-    def _well(self) -> None:
-        if self.trouble:
+        if self.trouble and not alone:
             log.info("the database stores again")
             self.trouble = ""
+        return result
 
     def _translated(self, error: sqlite3.Error | OSError) -> Exception:
         known = translate(error, self.path)
         if known is None:
             return error
-        if self.trouble != known.message:
-            log.error("%s", known.message)
-        self.trouble = known.message
-        self._damaged = self._damaged or isinstance(known, DatabaseDamaged)
+        self._told(known)
         return known
+
+    def _told(self, error: StorageUnavailable) -> None:
+        if self.trouble != error.message:
+            log.error("%s", error.message)
+        self.trouble = error.message
+        self._damaged = self._damaged or isinstance(error, DatabaseDamaged)
 
     def _open(self) -> sqlite3.Connection:
         """On the writer's thread."""

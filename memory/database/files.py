@@ -13,8 +13,9 @@ from mongarsd.ground.errors import StorageUnavailable
 BESIDE = ("-wal", "-shm")
 #: Beside the file while a daemon has it open; left over = it was not closed.
 MARKER = ".open"
-#: Then the date: a file that was put aside.
+#: Then the date: a file that was put aside, because it was damaged or because a backup was restored.
 ASIDE = ".damaged-"
+REPLACED = ".replaced-"
 
 MAGIC = b"SQLite format 3\x00"
 
@@ -61,10 +62,10 @@ def unmark(path: Path) -> None:
     _beside(path, MARKER).unlink(missing_ok=True)
 
 
-def put_aside(path: Path, now: float) -> Path:
+def put_aside(path: Path, now: float, why: str = ASIDE) -> Path:
     """Rename the file and what is beside it; nothing is lost. Returns its new name."""
     stamp = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime(now))
-    aside = free_name(path.with_name(f"{path.name}{ASIDE}{stamp}"))
+    aside = free_name(path.with_name(f"{path.name}{why}{stamp}"))
     for suffix in BESIDE:
         with contextlib.suppress(FileNotFoundError):
             _beside(path, suffix).rename(_beside(aside, suffix))

@@ -12,11 +12,12 @@ class Alive(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
-class Readiness(msgspec.Struct, frozen=True):
-    """`checks`: the name of each check, and "ok" or the reason why not."""
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`checks`: the name of each check, and "ok" or the reason why not. `warnings`: what fails, but stops no answer."""
 
     status: str
     checks: dict[str, str]
+    warnings: dict[str, str] = {}
 
 
 async def healthz(request: web.Request) -> web.Response:  # noqa: ARG001
@@ -24,9 +25,11 @@ async def healthz(request: web.Request) -> web.Response:  # noqa: ARG001
 
 
 async def readyz(request: web.Request) -> web.Response:
-    checks = {name: check() or "ok" for name, check in request.app[PARTS].checks.items()}
+    parts = request.app[PARTS]
+    checks = {name: check() or "ok" for name, check in parts.checks.items()}
+    warnings = {name: text for name, check in parts.hints.items() if (text := check())}
     ready = all(result == "ok" for result in checks.values())
-    body = Readiness("ready" if ready else "not ready", checks)
+    body = Readiness("ready" if ready else "not ready", checks, warnings)
     return web.Response(
         body=msgspec.json.encode(body),
         status=200 if ready else 503,

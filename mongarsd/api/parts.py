@@ -15,6 +15,7 @@ from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
 from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
+from mongarsd.memory.room import Memory
 
 #: Says why the node is not ready, or "" when it is. Cheap: it is asked every few seconds by whoever watches.
 Check = Callable[[], str]
@@ -83,10 +84,13 @@ class Parts:
     executor: Executor
     models: Models
     cache: Cache
+    memory: Memory
     settings: Settings
     metrics: Metrics
     status: Callable[[], NodeStatus]
     checks: Mapping[str, Check] = field(default_factory=dict)
+    #: As `checks`, but the node is of use nevertheless.
+    hints: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     hostname: str = field(default_factory=socket.gethostname)
     version: str = __version__

@@ -24,7 +24,7 @@ from mongarsd.daemon.progress import default_progress
 from mongarsd.daemon.readiness import ModelCheck
 from mongarsd.daemon.status import Reporter
 from mongarsd.ground.clock import SystemClock
-from mongarsd.ground.errors import StartError
+from mongarsd.ground.errors import MongarsError, StartError
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
 from mongarsd.ground.tasks import OnDeath, Tasks
@@ -32,6 +32,7 @@ from mongarsd.inference.models.catalogue import load_catalogue
 from mongarsd.inference.models.store import ModelStore
 from mongarsd.inference.pool.plan import PoolSettings, WorkerPlan
 from mongarsd.inference.pool.pool import Pool
+from mongarsd.memory.room import Memory
 from mongarsd.tuning.estimate import ModelFacts
 from mongarsd.tuning.fit import UNKNOWN_MEMORY, reserve
 from mongarsd.tuning.guard import Guard
@@ -42,6 +43,11 @@ from mongarsd.tuning.recommend import Overrides
 from mongarsd.tuning.vitals import Vitals, board_status
 
 log = logging.getLogger(__name__)
+
+#: Seconds the start waits for the database. Longer it takes only when it must be checked after an unclean stop.
+OPEN_WAIT = 1.0
+#: Without a path: /readyz answers anybody.
+STORES_NOT = "the memory of this node needs a look: `mongarsctl status` says why"
 
 
 class Node:
@@ -97,6 +103,16 @@ class Node:
         )
         #: For the rooms that know no models.
         self.embed = Embedder(self._pool, lambda: self._parts.settings.models.embedding)
+        self._memory = memory = Memory(
+            state,
+            clock,
+            settings=lambda: self._parts.settings.memory,
+            documents=lambda: self._parts.settings.documents,
+            metrics=metrics,
+            on_death=on_death,
+            embed=self.embed,
+            model=self._embedding_model,
+        )
         arrival = Arrival()
         self._models = NodeModels(store, self._pool, arrival)
         self._default = DefaultModel(self._models, settings.models, arrival, show=default_progress(), say=say)
@@ -106,10 +122,12 @@ class Node:
             executor=self._pool,
             models=self._models,
             cache=NodeCache(budgets, self._pool),
+            memory=memory,
             settings=settings,
             metrics=metrics,
             clock=clock,
             checks={"model": check},
+            hints={"memory": lambda: STORES_NOT if memory.warnings() else ""},
             status=Reporter(
                 clock=clock,
                 listen=tuple(str(address) for address in listen),
@@ -117,7 +135,7 @@ class Node:
                 board=lambda: board_status(profile, vitals.read()),
                 models=self._models.list,
                 reasons=(*knobs.reasons, *budgets.reasons),
-                warnings=lambda: [text for text in (check(), guard.warning()) if text],
+                warnings=lambda: [text for text in (check(), guard.warning(), *memory.warnings()) if text],
             ),
         )
 
@@ -131,6 +149,16 @@ class Node:
 
     async def start(self) -> None:
         await self._pool.start()
+        self._memory.begin()
+        await self._memory.opened(OPEN_WAIT)
+
+    def _embedding_model(self) -> str:
+        """Its digest; "" while none is installed."""
+        try:
+            model = self._store.resolve(self._parts.settings.models.embedding)
+        except MongarsError:
+            return ""
+        return model.digest if model.kind == "embedding" else ""
 
     def begin(self) -> None:
         """What may take long and need not be waited for."""
@@ -151,6 +179,7 @@ class Node:
         """Running answers end with an error."""
         await self.stop_pulling()
         await self._pool.close()
+        await self._memory.close()  # after the answers, which store their turns
 
 
 def _open_store(state: Path, *, offline: bool) -> ModelStore:

@@ -109,6 +109,28 @@ class CacheStatus(Struct, frozen=True, kw_only=True):
     writes_per_day: int = 0  # bytes
 
 
+class BackupFile(Struct, frozen=True, kw_only=True):
+    """A proven copy of the database."""
+
+    name: str
+    bytes: int
+    made: float  # seconds since the epoch
+
+
+class MemoryStatus(Struct, frozen=True, kw_only=True):
+    """The database of conversations. `writes` by `commits` is how many shared one sync of the disk, since the start."""
+
+    path: str
+    bytes: int
+    schema: int
+    conversations: int
+    turns: int
+    writes: int
+    commits: int
+    backups: tuple[BackupFile, ...]  # the newest first
+    warnings: tuple[str, ...]  # empty = it stores
+
+
 class PullProgress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a pull's NDJSON stream; the last has status "success" or `error`."""
 

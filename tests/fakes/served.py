@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,9 +16,11 @@ from fakes.models import FakeModels, node_status
 from mongarsd.api.app import make_app
 from mongarsd.api.front import Front
 from mongarsd.api.parts import Parts
+from mongarsd.ground.clock import SystemClock
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import ModelSettings, ServerSettings, Settings
 from mongarsd.ground.status import CacheStatus, CacheTier
+from mongarsd.memory.room import Memory
 
 
 class Served:
@@ -58,12 +61,14 @@ class FakeCache:
         return await self.status()
 
 
-def fake_parts(executor: FakeExecutor | None = None, **server: Any) -> Parts:
+def fake_parts(executor: FakeExecutor | None = None, memory: Memory | None = None, **server: Any) -> Parts:
+    """`memory`: an open one; without it nothing can be stored."""
     server = {"drain": 1.0, **server}
     return Parts(
         executor=executor or FakeExecutor(),
         models=FakeModels(),
         cache=FakeCache(),
+        memory=memory or Memory(Path("/nowhere"), SystemClock()),
         settings=Settings(server=ServerSettings(**server), models=ModelSettings(default="tiny")),
         metrics=Metrics(),
         status=node_status,

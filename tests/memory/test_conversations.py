@@ -116,3 +116,12 @@ async def test_a_foreign_cursor_and_a_wrong_limit_are_refused(memory: Memory) ->
             await memory.conversations.list("local", after=cursor)
     with pytest.raises(BadRequest):
         await memory.conversations.list("local", limit=0)
+
+
+async def test_nothing_deleted_is_left_in_any_byte(memory: Memory) -> None:
+    conversation = await memory.conversations.create("local", [said("the password is xylophonequartz " * 50)])
+    await memory.conversations.create("local", [said("something else")])
+    (turn,) = (await memory.conversations.turns("local", conversation.id)).items
+    await memory.conversations.delete_turn("local", turn.id)
+    files = memory.database.path.parent.glob("mongars.db*")
+    assert not any(b"xylophone" in file.read_bytes() for file in files)

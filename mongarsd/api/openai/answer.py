@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -61,6 +61,14 @@ class Collected:
         return "".join(self._said)
 
 
+class Keeps(Protocol):
+    """Stores the first choice of an answer before the answer ends."""
+
+    headers: dict[str, str]
+
+    async def answered(self, collected: Collected, end: Finished) -> None: ...
+
+
 def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
     """The model that is meant, and what its jobs share. Raises ModelNotFound."""
     parts = request.app[PARTS]
@@ -86,11 +94,18 @@ async def collect(parts: Parts, jobs: Sequence[Job]) -> list[tuple[Collected, Fi
 
 
 async def stream(
-    request: web.Request, jobs: Sequence[Job], chunks: Chunks, *, n: int, include_usage: bool
+    request: web.Request,
+    jobs: Sequence[Job],
+    chunks: Chunks,
+    *,
+    n: int,
+    include_usage: bool,
+    kept: Keeps | None = None,
 ) -> web.StreamResponse:
     """All jobs into one event stream, each choice as its tokens come. Raises MongarsError before the first event."""
     parts = request.app[PARTS]
-    async with EventStream(request, parts.settings.server.ping_interval) as out:
+    first = Collected()
+    async with EventStream(request, parts.settings.server.ping_interval, kept.headers if kept else {}) as out:
 
         async def one(index: int, job: Job) -> Finished:
             head = chunks.first(index)
@@ -99,6 +114,8 @@ async def stream(
             async def deliver(delta: Delta) -> None:
                 nonlocal head, called
                 called = called or bool(delta.calls)
+                if kept and index == 0:
+                    await first.add(delta)
                 if event := chunks.delta(index, delta):
                     await out.send(head + event)
                     head = b""
@@ -109,6 +126,8 @@ async def stream(
             return end
 
         ends = await together([one(index, job) for index, job in enumerate(jobs)])
+        if kept:
+            await kept.answered(first, ends[0])
         await out.send((chunks.usage(usage(ends, n)) if include_usage else b"") + DONE)
     return out.response
 

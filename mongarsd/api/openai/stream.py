@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import cast
 
@@ -23,12 +24,13 @@ class EventStream:
     Backpressure is the connection's: `send` waits while the client does not read, for `server.write_timeout` at most.
     """
 
-    def __init__(self, request: web.Request, interval: float) -> None:
+    def __init__(self, request: web.Request, interval: float, headers: Mapping[str, str] | None = None) -> None:
         self.response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",  # nginx: hand on at once
+                **(headers or {}),
             }
         )
         self._request = request

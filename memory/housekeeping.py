@@ -1,0 +1,113 @@
+"""What happens by itself: a backup each night, retention each hour, and opening again what could not be opened."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from mongarsd.ground.clock import Clock
+from mongarsd.ground.errors import MongarsError, StorageUnavailable
+from mongarsd.memory.conversations.retention import retain
+from mongarsd.memory.database import backups
+from mongarsd.memory.database.connect import translate
+from mongarsd.memory.database.database import Database
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is due. Short, because boards without a clock of their own jump when NTP answers.
+LOOK = 60.0
+#: Seconds after the start before anything is done: the board has other things to do then.
+SETTLE = 300.0
+HOUR = 3600.0
+
+
+def due(now: float, last: float, at: str) -> bool:
+    """Has the time of day `at` ("HH:MM", local; "" = never) passed since `last`? Catches up what a night without
+    power missed. `last` in the future means that the clock was wrong: then it is due."""
+    if not at:
+        return False
+    today = datetime.datetime.fromtimestamp(now).astimezone()
+    hour, minute = map(int, at.split(":"))
+    scheduled = today.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if scheduled > today:
+        scheduled -= datetime.timedelta(days=1)
+    return last > now or last < scheduled.timestamp()
+
+
+class Housekeeping:
+    """`run()` never returns. `trouble`: why the last backup failed, or ""."""
+
+    def __init__(self, database: Database, clock: Clock, *, at: Callable[[], str], keep: Callable[[], int]) -> None:
+        self._database, self._clock, self._at, self._keep = database, clock, at, keep
+        self._directory = database.path.parent / backups.DIRECTORY
+        self._looked = 0.0  # wall time when a backup was last made, or found to be needless
+        self._retained = clock.monotonic()
+        self._making = asyncio.Lock()
+        self.trouble = ""
+
+    async def run(self) -> None:
+        await asyncio.sleep(SETTLE)
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK)
+
+    async def look(self) -> None:
+        """Do what is due. A failure is logged, told in `trouble`, and tried again at the next time."""
+        if self._clock.monotonic() - self._retained >= HOUR:
+            self._retained = self._clock.monotonic()
+            try:
+                gone = await retain(self._database, self._clock.wall())
+                log.info("retention: %d conversations went", gone)
+            except MongarsError as error:
+                log.warning("retention: %s", error.message)
+        newest = backups.listed(self._directory)
+        last = max(self._looked, newest[0].stat().st_mtime if newest else 0.0)
+        if due(self._clock.wall(), last, self._at()):
+            self._looked = self._clock.wall()
+            if not self._unchanged(newest):
+                await self._nightly()
+
+    async def backup(self) -> Path:
+        """Now. Raises StorageFull, DatabaseDamaged, StorageUnavailable."""
+        async with self._making:
+            try:
+                made = await asyncio.to_thread(self._make)
+            except MongarsError as error:
+                self.trouble = f"the last backup failed: {error.message}"
+                raise
+        self.trouble = ""
+        log.info("backup: %s, %d bytes", made, made.stat().st_size)
+        return made
+
+    async def _nightly(self) -> None:
+        try:
+            await self.backup()
+        except MongarsError as error:
+            log.error("the backup failed: %s", error.message)
+
+    def _make(self) -> Path:
+        if not self._database.open:
+            raise StorageUnavailable(self._database.trouble)
+        target = self._directory / backups.name(self._clock.wall())
+        try:
+            with closing(self._database.separate()) as connection:
+                made = backups.make(connection, target)
+        except (sqlite3.Error, OSError) as error:
+            raise translate(error, target) or error from error
+        backups.prune(self._directory, self._keep())
+        return made
+
+    def _unchanged(self, newest: tuple[Path, ...]) -> bool:
+        """Not a byte was written since the newest backup."""
+        if not newest:
+            return False
+        path = self._database.path
+        log_file = path.with_name(path.name + "-wal")
+        written = [file.stat().st_mtime_ns for file in (path, log_file) if file.exists() and file.stat().st_size]
+        made = newest[0].stat().st_mtime_ns
+        return bool(written) and max(written) < made <= self._clock.wall() * 1e9

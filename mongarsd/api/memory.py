@@ -1,0 +1,85 @@
+"""The database of conversations, on the control socket: what it holds, backups, a check, an export."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
+
+from mongarsd.api.body import decode
+from mongarsd.api.parts import PARTS
+from mongarsd.ground.errors import BadRequest
+from mongarsd.memory.accounts import LOCAL
+from mongarsd.memory.conversations.export import Form, export
+
+
+class RestoreRequest(Struct, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Checked(Struct, frozen=True):
+    """What is not ok is an error."""
+
+    result: str = "ok"
+
+
+class AccountChange(Struct, frozen=True, kw_only=True):
+    """See AccountSettings; what is absent stays."""
+
+    recall: bool | UnsetType = UNSET
+    remember: bool | UnsetType = UNSET
+    max_age: float | UnsetType = UNSET  # seconds
+    max_bytes: int | UnsetType = UNSET
+
+
+_restore_decoder = msgspec.json.Decoder(RestoreRequest)
+_change_decoder = msgspec.json.Decoder(AccountChange)
+_TYPES = {"json": "application/x-ndjson", "markdown": "text/markdown; charset=utf-8"}
+
+
+async def memory_status(request: web.Request) -> web.Response:
+    return _json(await request.app[PARTS].memory.status())
+
+
+async def memory_backup(request: web.Request) -> web.Response:
+    return _json(await request.app[PARTS].memory.backup())
+
+
+async def memory_restore(request: web.Request) -> web.Response:
+    body = await decode(request, _restore_decoder)
+    return _json(await request.app[PARTS].memory.restore(body.name))
+
+
+async def memory_check(request: web.Request) -> web.Response:
+    await request.app[PARTS].memory.check()
+    return _json(Checked())
+
+
+async def memory_accounts(request: web.Request) -> web.Response:
+    return _json(await request.app[PARTS].memory.accounts.list())
+
+
+async def memory_account(request: web.Request) -> web.Response:
+    body = await decode(request, _change_decoder)
+    changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
+    return _json(await request.app[PARTS].memory.accounts.change(request.match_info["id"], **changes))
+
+
+async def memory_export(request: web.Request) -> web.StreamResponse:
+    """?account=ID&form=json|markdown"""
+    form = request.query.get("form", "json")
+    if form not in _TYPES:
+        raise BadRequest("form: json or markdown", param="form")
+    store = request.app[PARTS].memory.conversations
+    await store.list(request.query.get("account", LOCAL), limit=1)  # fails now, not half-way
+    response = web.StreamResponse(headers={"Content-Type": _TYPES[form], "Cache-Control": "no-store"})
+    await response.prepare(request)
+    async for piece in export(store, request.query.get("account", LOCAL), cast(Form, form)):
+        await response.write(piece.encode())
+    return response
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -1,0 +1,134 @@
+"""`store: true`: the turns of a chat go into the conversation that `X-Conversation-Id` names, or into a new one.
+
+What the client said is on disk before the model begins, what the model said before the answer ends. A memory that
+cannot store stops no chat: the answer then says `X-Stored: false`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from aiohttp import web
+
+from mongarsd.api.credentials import account
+from mongarsd.api.openai.answer import Collected, finish_word
+from mongarsd.api.openai.requests import ChatRequest
+from mongarsd.api.openai.usage import timings
+from mongarsd.api.parts import PARTS, Parts
+from mongarsd.ground.errors import BadRequest, Busy, StorageUnavailable
+from mongarsd.ground.job import Finished, Message
+from mongarsd.memory.accounts import account_id
+from mongarsd.memory.conversations.types import Details, NewTurn, Role
+
+log = logging.getLogger(__name__)
+
+CONVERSATION = "X-Conversation-Id"
+STORED = "X-Stored"
+#: Letters of the first question that name a conversation.
+TITLE = 80
+MAX_METADATA = 16  # as OpenAI's
+MAX_VALUE = 512
+_ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
+
+
+class Kept:
+    """One request's. `headers` belong to its answer."""
+
+    def __init__(self, parts: Parts, account: str, model: str) -> None:
+        self._parts, self._account, self._model = parts, account, model
+        self._conversation = ""
+        self.headers: dict[str, str] = {}
+
+    async def asked(self, conversation: str, turns: Sequence[NewTurn], metadata: Mapping[str, str]) -> None:
+        """Raises NotFound for a conversation that is not this account's."""
+        store = self._parts.memory.conversations
+        try:
+            if conversation:
+                await store.append(self._account, conversation, turns)
+            else:
+                title = next((turn.content for turn in turns if turn.role == "user"), "")[:TITLE]
+                conversation = (await store.create(self._account, turns, title=title, metadata=metadata)).id
+        except (StorageUnavailable, Busy) as error:
+            self._failed(error)
+            return
+        self._conversation = conversation
+        self.headers |= {CONVERSATION: conversation, STORED: "true"}
+
+    async def answered(self, collected: Collected, end: Finished) -> None:
+        """On disk when this returns, or `headers` say that it is not."""
+        if not self._conversation:
+            return
+        details = Details(
+            finish_reason=finish_word(end, bool(collected.calls)),
+            prompt_tokens=end.usage.prompt,
+            cached_tokens=end.usage.cached,
+            completion_tokens=end.usage.completion,
+            timings=_numbers(end),
+            reasoning=collected.reasoning,
+            tool_calls=tuple(
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in collected.calls
+            ),
+        )
+        turn = NewTurn(
+            role="assistant",
+            content=collected.text,
+            node=self._parts.hostname,
+            model=self._model,
+            details=details,
+        )
+        try:
+            await self._parts.memory.conversations.append(self._account, self._conversation, [turn])
+        except (StorageUnavailable, Busy) as error:
+            self._failed(error)
+
+    def _failed(self, error: StorageUnavailable | Busy) -> None:
+        log.warning("a turn was not stored: %s", error.message)
+        self.headers[STORED] = "false"
+
+
+async def keep(request: web.Request, body: ChatRequest, messages: Sequence[Message], model: str) -> Kept | None:
+    """None unless the request wants to be stored. Raises NotFound, BadRequest."""
+    if not body.store:
+        return None
+    parts = request.app[PARTS]
+    kept = Kept(parts, account_id(account(request)), model)
+    conversation = request.headers.get(CONVERSATION, "")
+    fresh = _since_the_last_answer(messages) if conversation else messages
+    await kept.asked(conversation, [_turn(message) for message in fresh], _metadata(body))
+    return kept
+
+
+def _since_the_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
+    """Clients send the whole conversation again; what stands before is stored already."""
+    last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    return messages[last + 1 :]
+
+
+def _turn(message: Message) -> NewTurn:
+    details = Details(
+        name=message.name or "",
+        reasoning=message.reasoning or "",
+        tool_calls=message.tool_calls,
+        tool_call_id=message.tool_call_id or "",
+    )
+    return NewTurn(role=_ROLES.get(message.role, "tool"), content=message.content, details=details)
+
+
+def _metadata(body: ChatRequest) -> dict[str, str]:
+    """Raises BadRequest."""
+    found = body.metadata or {}
+    if len(found) > MAX_METADATA:
+        raise BadRequest(f"metadata: at most {MAX_METADATA} pairs", param="metadata")
+    for name, value in found.items():
+        if not isinstance(value, str) or max(len(name), len(value)) > MAX_VALUE:
+            raise BadRequest(f"metadata: texts of at most {MAX_VALUE} letters", param="metadata")
+    return found
+
+
+def _numbers(end: Finished) -> dict[str, float]:
+    """The milliseconds of what the client is told."""
+    told: dict[str, float] = msgspec.to_builtins(timings(end))
+    return {name: value for name, value in told.items() if name.endswith("_ms")}
