@@ -67,7 +67,7 @@ class Backend(Protocol):
     """Called from the engine's one thread only, but for `prompt`, which another may call while a step runs."""
 
     info: ModelInfo
-    #: Identifies the form of what `export` and `checkpoint` give.
+    #: Identifies the form of what `export` and `checkpoint` give; "" = nothing.
     layout: str
     #: Blocks alone are no beginning of a sequence: it takes a checkpoint too (recurrent, hybrid, sliding window).
     checkpoints: bool

@@ -175,9 +175,9 @@ class Tiers:
 
 
 def open_tiers(backend: Backend, cells: Cells, load: Load, wake: Callable[[], None]) -> Tiers | None:
-    """None when all tiers are off."""
+    """None when all tiers are off, or when nothing of this backend's sequences can be kept."""
     plan = load.cache
-    if not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
+    if not backend.layout or not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
         return None
     store = PrefixStore(plan, BLOCK, SystemClock(), (load.model, backend.info.build, backend.layout), wake)
     if backend.checkpoints:
