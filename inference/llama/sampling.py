@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
-from mongarsd.ground.sampling import SAMPLER_ORDER, Sampling
+from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import Sampled
+from mongarsd.inference.engine.checks import checked
 from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.llama.chain import Chain, last_n
 from mongarsd.inference.llama.context import Context
@@ -19,8 +17,6 @@ from mongarsd.inference.llama.guided import Guided, follow
 from mongarsd.inference.llama.library import load_library
 from mongarsd.inference.llama.logprobs import Logprobs
 from mongarsd.inference.llama.tokens import Vocabulary
-
-MAX_SAMPLERS = 32  # in one chain; llama.cpp has 9 to choose from
 
 
 class LlamaSampler:
@@ -74,7 +70,7 @@ def open_sampler(
     constraint: Constraint | None = None,
 ) -> LlamaSampler:
     """The job's chain, having seen `prompt` and `job.produced`. Raises BadRequest."""
-    sampling = checked(job.sampling, vocabulary)
+    sampling = checked(job.sampling, vocabulary.size)
     chain = Chain(sampling, context.length, vocabulary, len(job.produced)).build()
     guided = None
     if constraint:
@@ -91,25 +87,6 @@ def open_sampler(
     if window:
         sampler.accept([*prompt, *job.produced][-window:])
     return sampler
-
-
-def checked(sampling: Sampling, vocabulary: Vocabulary) -> Sampling:
-    """The same if every value is of its type and in its range. Raises BadRequest with the field in `param`."""
-    try:
-        msgspec.convert(msgspec.structs.asdict(sampling), Sampling)  # its ranges exclude NaN and infinity
-    except msgspec.ValidationError as error:
-        field = str(error).partition("$.")[2].partition("[")[0].strip("`")
-        raise BadRequest(str(error), param=field or None) from error
-    if unknown := [name for name in sampling.samplers if name not in SAMPLER_ORDER]:
-        raise BadRequest(f"no sampler is named {unknown[0]!r}: {', '.join(SAMPLER_ORDER)} are", param="samplers")
-    if len(sampling.samplers) > MAX_SAMPLERS:
-        raise BadRequest(f"{len(sampling.samplers)} samplers: at most {MAX_SAMPLERS}", param="samplers")
-    for token, bias in sampling.logit_bias:
-        if not 0 <= token < vocabulary.size:
-            raise BadRequest(f"token {token} is outside the vocabulary of {vocabulary.size}", param="logit_bias")
-        if math.isnan(bias) or bias == math.inf:
-            raise BadRequest(f"the bias of token {token} must be a number or -inf, not {bias}", param="logit_bias")
-    return sampling
 
 
 def _penalizes(sampling: Sampling) -> bool:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.catalogue import Beside
+from mongarsd.inference.models.names import BESIDE
 
 TOKENIZER = "tokenizer"
 MAX_TOKENIZER = 64 << 20  # bytes; vocabularies of 250,000 words have 17 MB
+MAX_OTHER = 4 << 20  # bytes; a tokenizer_config.json may list a thousand tokens
 
 
 class _Tokenizer(Struct):
     model: dict[str, msgspec.Raw]
+
+
+class _Config(Struct):
+    max_position_embeddings: Annotated[int, Meta(ge=1, le=1 << 24)] | None = None
 
 
 def beside(ref: str) -> tuple[Beside, ...]:
@@ -27,7 +34,33 @@ def beside(ref: str) -> tuple[Beside, ...]:
         return ()
     prefix, _, path = ref.partition(":")
     folder = "/".join(path.split("/")[:2]) if prefix == "hf" else path.rpartition("/")[0]
-    return (Beside(role=TOKENIZER, ref=f"{prefix}:{folder}/tokenizer.json"),)
+    if prefix == "file" and not Path(folder, BESIDE[TOKENIZER]).exists() and Path(folder).name == "onnx":
+        folder = str(Path(folder).parent)  # a copy of a repository
+    return tuple(
+        Beside(role=role, ref=f"{prefix}:{folder}/{name}", chat=role != TOKENIZER) for role, name in BESIDE.items()
+    )
+
+
+def check(role: str, path: Path) -> None:
+    """Raises InvalidModel unless it is what the role says."""
+    if role == TOKENIZER:
+        check_tokenizer(path)
+        return
+    size = path.stat().st_size
+    if size > MAX_OTHER:
+        raise InvalidModel(f"The {BESIDE[role]} of the model has {size} bytes; at most {MAX_OTHER} are allowed.")
+    try:
+        if role == "template":
+            path.read_text(encoding="utf-8")
+        else:
+            msgspec.json.decode(path.read_bytes(), type=_Config)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidModel(f"The {BESIDE[role]} of the model is damaged: {error}.") from error
+
+
+def context_of(config: Path) -> int:
+    """Tokens the model was trained for, by a checked config.json; 0 = it does not say."""
+    return msgspec.json.decode(config.read_bytes(), type=_Config).max_position_embeddings or 0
 
 
 def check_tokenizer(path: Path) -> None:

@@ -26,6 +26,7 @@ class Beside(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ref: str
     sha256: Sha256 | None = None
     size: Bytes | None = None
+    chat: bool = False  # chat models have it, if at all
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

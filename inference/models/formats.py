@@ -19,6 +19,8 @@ from mongarsd.inference.text.template import thinks
 ONNX_START = b"\x08"
 #: Tokens an ONNX embedding model is given of a text when nobody says more: sentence-transformers' usual length.
 ONNX_CONTEXT = 256
+#: Tokens of an ONNX chat model whose config.json does not say more.
+ONNX_CHAT_CONTEXT = 2048
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -96,6 +98,19 @@ def of_adapter(container: Container) -> Facts:
 
 
 def of_onnx(header: OnnxHeader) -> Facts:
+    if decoder := header.decoder:
+        return Facts(
+            architecture="onnx",
+            parameters=header.parameters,
+            quantization=header.quantization,
+            context_length=ONNX_CHAT_CONTEXT,
+            kv_bytes_per_token=decoder.bytes_per_token,
+            layers=decoder.layers,
+            repacks=False,
+            licence="",
+            format="onnx",
+            vocabulary=decoder.vocabulary,
+        )
     return Facts(
         architecture="onnx",
         parameters=header.parameters,

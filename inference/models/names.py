@@ -14,6 +14,15 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ADAPTER = re.compile(f"{NAME.pattern}:{NAME.pattern}")
 KEY = re.compile(r"[0-9a-f]{64}")
 
+#: What lies beside an ONNX model, by role.
+BESIDE = {
+    "tokenizer": "tokenizer.json",
+    "tokens": "tokenizer_config.json",
+    "config": "config.json",
+    "generation": "generation_config.json",
+    "template": "chat_template.jinja",
+}
+
 
 class Kind(Enum):
     """What the store keeps: (folder, grammar of the key, file name made from the key)."""

@@ -1,6 +1,6 @@
 """What an ONNX file says of its model, read without onnxruntime: a walk over the protobuf's own lengths.
 
-No weights are read. What is not a whole, self-contained embedding model is refused here, before native code sees it.
+No weights are read. What is not a whole, self-contained model is refused here, before native code sees it.
 Field numbers: onnx/onnx.proto3.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.models.onnx_decoder import DecoderHeader, Node, Value, is_decoder, read_decoder
 
 MAX_SIZE = 2 << 30  # bytes; protobuf's own limit for one message
 MAX_ITEMS = 200_000  # fields of all messages that are looked into; a model of 24 layers has 40,000
@@ -43,6 +44,7 @@ class OnnxHeader(Struct, frozen=True, kw_only=True):
     parameters: int
     quantization: str  # the type of most weights: "INT8", "F32", …
     float_bytes: int  # of the weights as 32-bit numbers: what onnxruntime holds of most small exports
+    decoder: DecoderHeader | None = None  # of a model that chats
 
 
 def read_onnx(path: Path) -> OnnxHeader:
@@ -65,13 +67,17 @@ class _Walk:
         self._data = data
         self._items = 0
         self._weights: Counter[int] = Counter()
+        self._nodes: list[Node] = []  # of the outermost graph
 
     def header(self) -> OnnxHeader:
         graph, version = self._model()
-        inputs, outputs = self._signature(graph)
+        found, made = self._signature(graph)
         self._graph(graph, 0)
         if not 3 <= version <= 1000:
             raise InvalidModel(f"The file is not an ONNX model: its format version is {version}.")
+        if is_decoder(found):
+            return self._header(tuple(found), "logits", 0, read_decoder(found, made, self._nodes))
+        inputs, outputs = _texts(found), {name: value.shape for name, value in made.items()}
         output = next((name for name in (*POOLED, *TOKENS, *SCORES) if name in outputs), None)
         if output is None:
             raise InvalidModel(
@@ -82,15 +88,21 @@ class _Walk:
             raise InvalidModel(f"The ONNX model sorts texts into {width or 'any number of'} classes: not supported.")
         if not 0 < width <= MAX_WIDTH:
             raise InvalidModel(f"The output {output} of the ONNX model does not say how long its vectors are.")
+        return self._header(tuple(inputs), output, width)
+
+    def _header(
+        self, inputs: tuple[str, ...], output: str, dimensions: int, decoder: DecoderHeader | None = None
+    ) -> OnnxHeader:
         parameters = self._weights.total()
         common = self._weights.most_common(1)[0][0] if parameters else 1
         return OnnxHeader(
-            inputs=tuple(inputs),
+            inputs=inputs,
             output=output,
-            dimensions=width,
+            dimensions=dimensions,
             parameters=parameters,
             quantization=TYPES.get(common, f"type {common}"),
             float_bytes=parameters * 4,
+            decoder=decoder,
         )
 
     def _model(self) -> tuple[Field, int]:
@@ -104,26 +116,16 @@ class _Walk:
             raise InvalidModel("The file is not an ONNX model, or not all of it is there: it has no graph.")
         return graph, version
 
-    def _signature(self, graph: Field) -> tuple[list[str], dict[str, list[int]]]:
-        """Names of the inputs, and outputs with their shapes (0 = any). Raises InvalidModel unless they embed texts."""
-        inputs, outputs, weights = dict[str, tuple[int, list[int]]](), dict[str, list[int]](), set[str]()
+    def _signature(self, graph: Field) -> tuple[dict[str, Value], dict[str, Value]]:
+        """Inputs and outputs by name."""
+        inputs, outputs, weights = dict[str, Value](), dict[str, Value](), set[str]()
         for number, start, end in self._fields(*graph[1:]):
             if number == 5:  # old exports list their weights among the inputs too
                 weights.add(self._tensor_name(start, end))
             elif number in (11, 12):
                 name, kind, shape = self._value(start, end)
-                if number == 11:
-                    inputs[name] = (kind, shape)
-                else:
-                    outputs[name] = shape
-        names = [name for name in inputs if name not in weights]
-        if missing := REQUIRED.difference(names):
-            raise InvalidModel(f"The ONNX model lacks the input {_names(missing)}: it has {_names(names)}.")
-        if more := [name for name in names if name not in KNOWN]:
-            raise InvalidModel(f"The ONNX model wants {_names(more)}: only models that embed texts are supported.")
-        if wrong := [name for name in names if inputs[name][0] != INT64 or len(inputs[name][1]) != 2]:
-            raise InvalidModel(f"The input {_names(wrong)} of the ONNX model is no table of 64-bit integers.")
-        return names, outputs
+                (inputs if number == 11 else outputs)[name] = Value(kind, shape)
+        return {name: value for name, value in inputs.items() if name not in weights}, outputs
 
     def _graph(self, graph: Field, depth: int) -> None:
         if depth > MAX_DEPTH:
@@ -139,14 +141,31 @@ class _Walk:
                         self._tensor(*inner[1:])
 
     def _node(self, start: int, end: int, depth: int) -> None:
+        kind, accuracy = "", 0
+        names: dict[int, list[str]] = {1: [], 2: []}  # inputs, outputs
         for field in self._fields(start, end):
-            if field[0] != 5:  # attributes hold tensors and graphs
-                continue
-            for inner in self._fields(*field[1:]):
-                if inner[0] in (5, 10):
-                    self._tensor(*inner[1:])
-                elif inner[0] in (6, 11):
-                    self._graph(inner, depth + 1)
+            if field[0] in names:
+                names[field[0]].append(self._text(*field[1:]))
+            elif field[0] == 4:
+                kind = self._text(*field[1:])
+            elif field[0] == 5:  # attributes hold tensors and graphs
+                accuracy = self._attribute(field, depth) or accuracy
+        if depth == 0:
+            self._nodes.append(Node(kind, tuple(names[1]), tuple(names[2]), accuracy))
+
+    def _attribute(self, attribute: Field, depth: int) -> int:
+        """The number, if it is an `accuracy_level`."""
+        name, value = "", 0
+        for inner in self._fields(*attribute[1:]):
+            if inner[0] == 1:
+                name = self._text(*inner[1:])
+            elif inner[0] == 3 and inner[2] == -1:
+                value = inner[1]
+            elif inner[0] in (5, 10):
+                self._tensor(*inner[1:])
+            elif inner[0] in (6, 11):
+                self._graph(inner, depth + 1)
+        return value if name == "accuracy_level" else 0
 
     def _tensor(self, start: int, end: int) -> None:
         dims: list[int] = []
@@ -232,6 +251,17 @@ class _Walk:
             if byte < 128:
                 return value, start + index + 1
         raise _damaged()
+
+
+def _texts(inputs: dict[str, Value]) -> list[str]:
+    """Names of the inputs. Raises InvalidModel unless they are texts."""
+    if missing := REQUIRED.difference(inputs):
+        raise InvalidModel(f"The ONNX model lacks the input {_names(missing)}: it has {_names(inputs)}.")
+    if more := [name for name in inputs if name not in KNOWN]:
+        raise InvalidModel(f"The ONNX model wants {_names(more)}: only models of texts are supported.")
+    if wrong := [name for name in inputs if inputs[name].kind != INT64 or len(inputs[name].shape) != 2]:
+        raise InvalidModel(f"The input {_names(wrong)} of the ONNX model is no table of 64-bit integers.")
+    return list(inputs)
 
 
 def _damaged() -> InvalidModel:

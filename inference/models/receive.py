@@ -7,15 +7,15 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from msgspec import structs
 
-from mongarsd.ground.errors import InvalidModel, SourceUnavailable, VerificationFailed
+from mongarsd.ground.errors import InvalidModel, NotFound, SourceUnavailable, VerificationFailed
 from mongarsd.ground.status import PullProgress
-from mongarsd.inference.models.beside import check_tokenizer
+from mongarsd.inference.models.beside import check, context_of
 from mongarsd.inference.models.catalogue import Beside, Origin
 from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.formats import inspect, of_gguf
@@ -45,11 +45,13 @@ class Receiver:
     ) -> Blob:
         """With what it needs. Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull."""
         offer, wanted, key = await self._ask(origin, source, report)
-        files = {part.role: await self._receive_beside(part, beside, report) for part, beside in companions}
+        needed = [(part, beside) for part, beside in companions if not part.chat]
+        files = {part.role: await self._receive_beside(part, beside, report) for part, beside in needed}
         async with self._locks.setdefault(key, asyncio.Lock()):
             if wanted and not files and (known := self._known(f"sha256:{wanted}", origin.requantize)):
                 return structs.replace(known, source=source.ref)
-            return await self._receive(origin, source, offer, wanted, key, report, files)
+            chat = [(part, beside) for part, beside in companions if part.chat]
+            return await self._receive(origin, source, offer, wanted, key, report, files, chat)
 
     async def _receive_beside(self, part: Beside, source: Source, report: Report) -> Companion:
         origin = Origin(ref=part.ref, sha256=part.sha256, size=part.size)
@@ -59,7 +61,7 @@ class Receiver:
             if wanted and (blob := store_path(self._root, Kind.BLOB, digest)).exists():
                 return Companion(digest=digest, size=blob.stat().st_size, source=source.ref)
             async with self._received(origin, source, offer, wanted, key, report) as (digest, file):
-                await in_thread(check_tokenizer, file)
+                await in_thread(check, part.role, file)
                 companion = Companion(digest=digest, size=file.stat().st_size, source=source.ref)
                 await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
                 return companion
@@ -84,8 +86,13 @@ class Receiver:
         key: str,
         report: Report,
         files: dict[str, Companion],
+        chat: Sequence[tuple[Beside, Source]],
     ) -> Blob:
         async with self._received(origin, source, offer, wanted, key, report) as (digest, part):
+            if (await in_thread(inspect, part)).kind == "chat":
+                for companion, beside in chat:
+                    with suppress(NotFound):  # not every model has all of them
+                        files[companion.role] = await self._receive_beside(companion, beside, report)
             return await self._place(origin, source.ref, digest, part, report, files)
 
     @asynccontextmanager
@@ -146,6 +153,9 @@ class Receiver:
             raise InvalidModel(f"{ref} comes without a tokenizer.json.")
         if origin.context and facts.format == "onnx":
             facts = structs.replace(facts, context_length=origin.context)
+        elif facts.format == "onnx" and facts.kind == "chat" and (config := files.get("config")):
+            trained = await in_thread(context_of, store_path(self._root, Kind.BLOB, config.digest))
+            facts = structs.replace(facts, context_length=trained or facts.context_length)
         if derivation:
             file = part.with_suffix(".scratch") / "model.gguf"
             facts = of_gguf(await self._requantize(part, file, derivation, self._disk, report))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import Any
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.embed.batches import Tokens
 from mongarsd.inference.models.onnx import SCORES, TOKENS, read_onnx
+from mongarsd.inference.onnx.runtime import give_back, one_line, options, providers
 from mongarsd.inference.worker.protocol import Load
 
-#: Best first; what a board lacks is not offered by its onnxruntime.
-ACCELERATORS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 PROBE = (0, 1)  # any two tokens
 
 
 class Session:
-    """Used by one thread. numpy and onnxruntime are imported here and nowhere else (54 MB)."""
+    """Used by one thread. numpy and onnxruntime are imported when one is made (54 MB)."""
 
     def __init__(self, load: Load) -> None:
         """Raises InvalidModel."""
@@ -33,16 +31,16 @@ class Session:
         self.build = f"onnxruntime {ort.__version__}"
         ort.set_default_logger_severity(3)  # errors
         try:
-            self._session = ort.InferenceSession(load.path, _options(ort, load), providers=_providers(ort, load))
+            self._session = ort.InferenceSession(load.path, options(ort, load), providers=providers(ort, load)[0])
             self.vectors([array("i", PROBE)])
         except InvalidModel:
             raise
         except Exception as error:  # onnxruntime's errors have no common class
-            raise InvalidModel(f"onnxruntime cannot use the model: {_line(error)}") from None
-        _trim()
+            raise InvalidModel(f"onnxruntime cannot use the model: {one_line(error)}") from None
+        give_back()
 
     def vectors(self, texts: Sequence[Tokens]) -> list[bytes]:
-        """float32, little-endian as all boards are: of length 1, or a score. Raises InvalidModel for broken promises."""
+        """float32, little-endian as all boards are: of length 1, or a score. Raises InvalidModel when that is broken."""
         np = self._np
         width = max(map(len, texts))
         marked = np.zeros((len(texts), width), np.int64)
@@ -71,33 +69,3 @@ class Session:
         """The mean of the vectors of real tokens, as sentence-transformers' models are trained for."""
         weights = mask.astype(self._np.float32)
         return (weights[:, None, :] @ output)[:, 0, :] / weights.sum(axis=1, keepdims=True)
-
-
-def _options(ort: Any, load: Load) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = load.prefill_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin between two texts take the cores from the chat model beside.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # The arena keeps the largest run's memory for ever: 510 MB instead of 255 after 8 x 256 tokens, and no faster.
-    options.enable_cpu_mem_arena = False
-    return options
-
-
-def _providers(ort: Any, load: Load) -> list[str]:
-    offered = ort.get_available_providers()
-    accelerators = [name for name in ACCELERATORS if name in offered] if load.gpu_layers else []
-    return [*accelerators, "CPUExecutionProvider"]
-
-
-def _trim() -> None:
-    """Give back what loading took: 65 of 220 MB for all-MiniLM-L6-v2. glibc only."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _line(error: Exception) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(error))[:300]

@@ -13,8 +13,12 @@ def open_backend(load: Load) -> Backend:
         from mongarsd.inference.llama.backend import LlamaBackend
 
         return LlamaBackend(load)
+    if load.backend == "onnx":
+        from mongarsd.inference.onnx.backend import OnnxBackend
+
+        return OnnxBackend(load)
     if load.backend == "fake":
         from mongarsd.inference.engine.fake import FakeBackend
 
         return FakeBackend(load)
-    raise InvalidModel(f"there is no backend named {load.backend!r}: llama is")
+    raise InvalidModel(f"there is no backend named {load.backend!r}: llama and onnx are")

@@ -60,7 +60,7 @@ def generator(backend: Backend, load: Load, wake: Callable[[], None]) -> Generat
         queue=load.queue,
         max_gap=load.max_gap,
         batch=BATCH,
-        speculation=Speculation() if load.speculation and backend.info.cuts else None,
+        speculation=Speculation() if load.speculation and backend.info.cuts and backend.info.drafts else None,
         cells=UncutCells(backend.info.slots, cuts=backend.info.cuts) if backend.checkpoints else None,
     )
     tiers = open_tiers(backend, scheduler.cells, load, wake)

@@ -94,6 +94,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     dimensions: int = 0  # of an embedding model's vectors
     thinks: bool = False  # the template knows <think>
     cuts: bool = True  # the end of a sequence can be taken back: recurrent models cannot
+    drafts: bool = True  # several tokens in a row give the numbers that they would give one by one
     build: str = ""  # of the native library: part of every cache key
 
 

@@ -41,7 +41,7 @@ class CacheBudgets:
 
     def give(self, plan: WorkerPlan) -> WorkerPlan:
         """The same plan with its cache. RAM is only what the model leaves of the budget."""
-        if plan.backend == "onnx":
+        if plan.kind != "chat":
             return plan
         ram = max(0, min(self.ram, self._memory - plan.memory))
         cache = CachePlan(directory=str(self.directory), ram=ram, disk=self.disk, disk_writes_per_day=self.writes)

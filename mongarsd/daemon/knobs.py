@@ -9,7 +9,7 @@ from mongarsd.ground.status import Reasoned
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.pool.plan import WorkerPlan
 from mongarsd.inference.worker.protocol import AdapterPlan
-from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx, estimate_reader
+from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx, estimate_reader, onnx_decoder_weights
 from mongarsd.tuning.fit import memory_budget
 from mongarsd.tuning.profile import HardwareProfile, human
 from mongarsd.tuning.recommend import Overrides, recommend
@@ -18,6 +18,9 @@ from mongarsd.tuning.recommend import Overrides, recommend
 READER_CONTEXT = 1024
 #: Of the memory budget, what the LoRA adapters of one model may have. One of rank 16 for a 1B model takes 22 MB.
 ADAPTERS = 8
+#: Bytes that logits may take which nobody reads: with a vocabulary of 250,000 that is 536 tokens.
+READER_LOGITS = 512 << 20
+READER_LEAST = 256
 #: For the threads of a model whose memory is estimated otherwise.
 NO_MEMORY = ModelFacts(weights=0, kv_bytes_per_token=0, context_train=512, layers=1, repacks=False)
 
@@ -40,7 +43,7 @@ class Knobs:
 
     def plan(self, model: InstalledModel) -> WorkerPlan:
         """Raises DoesNotFit."""
-        if model.format == "onnx":
+        if model.format == "onnx" and model.kind != "chat":
             return self._plan_onnx(model)
         if model.kind != "chat":
             return self._plan_reader(model)
@@ -52,13 +55,16 @@ class Knobs:
             prefill_threads=advice.prefill_threads,
             gpu_layers=advice.gpu_layers,
             memory=advice.memory,
+            files={role: str(path) for role, path in model.paths.items()},
+            backend="onnx" if model.format == "onnx" else "",
             adapters=AdapterPlan(directory=str(model.path.parent), bytes=self.memory_budget // ADAPTERS),
         )
 
     def _plan_reader(self, model: InstalledModel) -> WorkerPlan:
         """For a GGUF model that embeds or ranks."""
         own = self._overrides.context or READER_CONTEXT
-        context = min(model.context_length or READER_CONTEXT, own, READER_CONTEXT)
+        room = READER_LOGITS // max(1, model.vocabulary * 4) if not model.causal else READER_CONTEXT
+        context = min(model.context_length or READER_CONTEXT, own, READER_CONTEXT, max(room, READER_LEAST))
         need = estimate_reader(
             facts(model),
             context=context,
@@ -98,7 +104,7 @@ class Knobs:
 
 def facts(model: InstalledModel) -> ModelFacts:
     return ModelFacts(
-        weights=model.size,
+        weights=model.size if model.format == "gguf" else onnx_decoder_weights(model.size),
         kv_bytes_per_token=model.kv_bytes_per_token,
         state_bytes=model.state_bytes,
         context_train=model.context_length,

@@ -1,4 +1,4 @@
-"""`file:PATH`: a GGUF or ONNX file on this machine, copied into the store."""
+"""`file:PATH`: a GGUF or ONNX file on this machine, or a folder with one, copied into the store."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 
 from mongarsd.ground.errors import BadRequest, InvalidModel, NotFound, SourceUnavailable
 from mongarsd.inference.models.formats import inspect
+from mongarsd.inference.models.names import BESIDE
 from mongarsd.inference.models.sources.base import Offer, Sink
 from mongarsd.inference.models.threads import PIECE, in_thread
+
+#: Of model files.
+SUFFIXES = (".gguf", ".onnx")
 
 
 class FileSource:
@@ -26,13 +30,13 @@ class FileSource:
         path = Path(rest)
         if not path.is_absolute() or not rest.isprintable() or ".." in path.parts:
             raise BadRequest(f"'file:' needs an absolute path without '..', not {rest[:200]!r}.", param="ref")
-        return cls(path)
+        return _inside(cls, path) if os.path.isdir(path) else cls(path)  # noqa: PTH112 (no error for what may not be read)
 
     async def offer(self) -> Offer:
         def look() -> Offer:
             file, facts = self._open()
             os.close(file)
-            if self.file != "tokenizer.json":
+            if self.path.name not in BESIDE.values():
                 inspect(self.path)  # before gigabytes are copied for nothing
             return Offer(identity=f"{self.ref} {facts.st_size} {facts.st_mtime_ns}", size=facts.st_size)
 
@@ -67,3 +71,17 @@ class FileSource:
             os.close(file)
             raise InvalidModel(f"{self.path} is not a regular file.", param="ref")
         return file, facts
+
+
+def _inside(make: type[FileSource], folder: Path) -> FileSource:
+    """The model of a folder: its model.onnx, or its only model, here or in `onnx/`. It bears the folder's name."""
+    found = sorted(path for part in (folder, folder / "onnx") for path in part.glob("*") if path.suffix in SUFFIXES)
+    chosen = [path for path in found if path.name == "model.onnx"][:1] or found
+    if not found:
+        return make(folder)
+    if len(chosen) != 1:
+        names = ", ".join(path.name for path in found[:8])
+        raise BadRequest(f"{folder} has {len(found)} models ({names}): name the file.", param="ref")
+    source = make(chosen[0])
+    source.file = f"{folder.name}{chosen[0].suffix}"
+    return source

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.sampling import SAMPLER_ORDER, Sampling
 from mongarsd.inference.engine.base import Row
+from mongarsd.inference.engine.checks import MAX_SAMPLERS
 from mongarsd.inference.llama.backend import LlamaBackend
 from mongarsd.inference.llama.chain import usable_seed
-from mongarsd.inference.llama.sampling import MAX_SAMPLERS
 
 
 def run(backend: LlamaBackend, count: int = 12, *, text: str = "hello", produced: tuple[int, ...] = (), **fields: Any):

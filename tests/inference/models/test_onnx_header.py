@@ -39,7 +39,7 @@ def test_a_model_with_one_logit_ranks(file: Path) -> None:
     [
         (tiny_onnx(inputs=("input_ids",)), "lacks the input attention_mask"),
         (tiny_onnx(inputs=("pixels",)), "lacks the input"),
-        (tiny_onnx(inputs=("input_ids", "attention_mask", "past_key_values.0.key")), "wants past_key_values.0.key"),
+        (tiny_onnx(inputs=("input_ids", "attention_mask", "past_key_values.0.key")), "a key and a value for each"),
         (tiny_onnx(kind=FLOAT), "64-bit integers"),
         (tiny_onnx(output="logits"), "into 4 classes"),
         (tiny_onnx(width=0), "how long its vectors are"),

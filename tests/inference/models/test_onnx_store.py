@@ -11,6 +11,7 @@ from mongarsd.ground.errors import InvalidModel, MongarsError, NotFound
 from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import load_catalogue
 from mongarsd.inference.models.manifest import InstalledModel
+from mongarsd.inference.models.names import BESIDE
 from mongarsd.inference.models.store import ModelStore
 
 
@@ -82,7 +83,10 @@ async def test_a_tokenizer_that_vanished_is_a_problem_with_a_remedy(tmp_path: Pa
     ],
 )
 def test_where_a_tokenizer_lies(ref: str, tokenizer: str) -> None:
-    assert [part.ref for part in beside(ref)] == [tokenizer]
+    first, *others = beside(ref)
+    assert (first.ref, first.chat) == (tokenizer, False)
+    folder = tokenizer.rpartition("/")[0]
+    assert {part.ref for part in others if part.chat} == {f"{folder}/{name}" for name in BESIDE.values()} - {tokenizer}
 
 
 def test_a_gguf_needs_nothing() -> None:
