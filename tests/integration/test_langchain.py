@@ -1,0 +1,70 @@
+"""An agent of LangChain, and its model with tools, against a running daemon on the real model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakes.daemon_process import MODEL
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+ASKED: list[str] = []
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    ASKED.append(city)
+    return "It is 7 degrees and raining."
+
+
+def model(url: str, **fields: Any) -> ChatOpenAI:
+    return ChatOpenAI(
+        base_url=f"{url}/v1", api_key=SecretStr("none"), model=MODEL, temperature=0, max_retries=0, **fields
+    )
+
+
+@pytest.mark.parametrize("choice", ["required", "get_weather"])
+def test_a_bound_tool_is_called_streamed_and_not(url: str, choice: str) -> None:
+    chat = model(url, max_completion_tokens=120).bind_tools([get_weather], tool_choice=choice)
+    plain = chat.invoke("What is the weather in Paris?")
+    (call,) = plain.tool_calls
+    assert call["name"] == "get_weather"
+    assert isinstance(call["args"]["city"], str)
+    whole = None
+    pieces = 0
+    for chunk in chat.stream("What is the weather in Paris?"):
+        whole = chunk if whole is None else whole + chunk
+        pieces += len(getattr(chunk, "tool_call_chunks", ()))
+    assert isinstance(whole, AIMessage)
+    assert pieces > 2
+    assert [(one["name"], one["args"]) for one in whole.tool_calls] == [(call["name"], call["args"])]
+
+
+def test_an_agent_calls_a_tool_and_answers_with_its_result(url: str) -> None:
+    """The model is made to call in its first turn, and to answer in the next: 135M parameters would not choose well."""
+    ASKED.clear()
+
+    class Once(ChatOpenAI):
+        def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+            payload = super()._get_request_payload(input_, stop=stop, **kwargs)
+            told = any(message["role"] == "tool" for message in payload["messages"])
+            return {**payload, "tool_choice": "none" if told else "required"}
+
+    chat = Once(
+        base_url=f"{url}/v1",
+        api_key=SecretStr("none"),
+        model=MODEL,
+        temperature=0,
+        max_retries=0,
+        max_completion_tokens=60,
+    )
+    state = create_agent(chat, [get_weather]).invoke({"messages": [("user", "What is the weather in Paris?")]})
+    kinds = [type(message) for message in state["messages"][1:]]
+    assert kinds == [AIMessage, ToolMessage, AIMessage]
+    assert len(ASKED) == 1
+    assert state["messages"][-1].content
