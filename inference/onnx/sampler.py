@@ -199,8 +199,9 @@ class NumpySampler:
 
 
 def softmax(logits: Array) -> Array:
-    weights: Array = np.exp(logits - logits.max())
-    return weights / weights.sum()
+    weights = np.exp(logits - logits.max())
+    chances: Array = weights / weights.sum()
+    return chances
 
 
 def _nothing(left: Candidates) -> None:

@@ -40,7 +40,7 @@ class Session:
         give_back()
 
     def vectors(self, texts: Sequence[Tokens]) -> list[bytes]:
-        """float32, little-endian as all boards are: of length 1, or a score. Raises InvalidModel when that is broken."""
+        """float32, little-endian as boards are: of length 1, or a score. Raises InvalidModel when it is not that."""
         np = self._np
         width = max(map(len, texts))
         marked = np.zeros((len(texts), width), np.int64)
