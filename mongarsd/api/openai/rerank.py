@@ -95,6 +95,11 @@ async def rerank(request: web.Request) -> web.Response:
     )
 
 
+async def reranking(request: web.Request) -> web.Response:
+    """llama-server's other name for it."""
+    return await rerank(request)
+
+
 def best(scores: Sequence[float]) -> list[int]:
     """Their places, highest first; equals in their order."""
     return sorted(range(len(scores)), key=lambda index: -scores[index])
