@@ -167,7 +167,10 @@ class Database:
         return connection
 
     def _recover(self) -> None:
+        emptied = files.emptied(self.path) and backups.listed(self.path.parent / backups.DIRECTORY)
         try:
+            if emptied:
+                raise DatabaseDamaged("it has lost every byte")
             with contextlib.closing(open_writer(self.path, self._connect)) as connection:
                 backups.check(connection, "quick_check")
         except DatabaseDamaged as error:

@@ -46,6 +46,12 @@ def _torn(path: Path) -> str:
     return "its end is missing" if size < page * pages else ""
 
 
+def emptied(path: Path) -> bool:
+    """To SQLite such a file is a new database. (With a log it is one: the first start was cut short.)"""
+    log = _beside(path, "-wal")
+    return not path.stat().st_size and not (log.exists() and log.stat().st_size)
+
+
 def refuse_unwritable(path: Path) -> None:
     """Raises StorageUnavailable. SQLite would open such a file, and fail at the first write."""
     if path.exists() and not os.access(path, os.W_OK):

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from mongarsd.ground.clock import FakeClock
+from mongarsd.memory.conversations.export import export
+from mongarsd.memory.conversations.retention import retain
+from mongarsd.memory.conversations.types import NewTurn
+from mongarsd.memory.database.backups import listed
+from mongarsd.memory.housekeeping import Housekeeping, due
+from mongarsd.memory.room import Memory
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).astimezone().timestamp()
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "when", "expected"),
+    [
+        ("2026-11-21 03:29", "2026-11-20 03:30", "03:30", False),
+        ("2026-11-21 03:30", "2026-11-20 03:30", "03:30", True),
+        ("2026-11-21 12:00", "2026-11-21 03:31", "03:30", False),
+        ("2026-11-21 12:00", "2026-11-19 03:31", "03:30", True),  # it was switched off at night
+        ("2026-11-21 12:00", "2027-01-01 00:00", "03:30", True),  # the clock was wrong then
+        ("2026-11-21 12:00", "2026-11-19 03:31", "", False),
+    ],
+)
+def test_when_a_backup_is_due(now: str, last: str, when: str, expected: bool) -> None:
+    assert due(at(now), at(last), when) is expected
+
+
+async def test_nothing_written_nothing_copied(memory: Memory, clock: FakeClock, tmp_path: Path) -> None:
+    house = Housekeeping(memory.database, clock, at=lambda: "03:30", keep=lambda: 3)
+    await memory.conversations.create("local", [NewTurn(role="user", content="x")])
+    await house.look()
+    (first,) = listed(tmp_path / "backups")
+    os.utime(first, (clock.wall(), clock.wall()))
+    for name in ("mongars.db", "mongars.db-wal"):
+        os.utime(tmp_path / name, (clock.wall() - 10, clock.wall() - 10))
+    clock.advance(2 * 86_400)
+    await house.look()
+    assert listed(tmp_path / "backups") == (first,)
+    os.utime(memory.database.path, (clock.wall() - 5, clock.wall() - 5))
+    clock.advance(2 * 86_400)
+    await house.look()
+    assert len(listed(tmp_path / "backups")) == 2
+
+
+async def test_retention_by_age_and_by_bytes_touches_one_account_only(memory: Memory, clock: FakeClock) -> None:
+    for _ in range(4):
+        for account in ("one", "two"):
+            await memory.conversations.create(account, [NewTurn(role="user", content="x" * 1000)])
+        clock.advance(86_400)
+    await memory.accounts.change("one", max_age=3.5 * 86_400)
+    assert await retain(memory.database, clock.wall()) == 1
+    await memory.accounts.change("one", max_bytes=2500)
+    assert await retain(memory.database, clock.wall()) == 1
+    assert len((await memory.conversations.list("one")).items) == 2
+    assert len((await memory.conversations.list("two")).items) == 4
+
+
+async def test_export_has_everything_of_the_account_and_nothing_else(memory: Memory) -> None:
+    turns = [NewTurn(role="user", content=f"said {n}") for n in range(150)]
+    await memory.conversations.create("one", turns, title="Long")
+    await memory.conversations.create("two", [NewTurn(role="user", content="a secret")])
+    (line,) = [piece async for piece in export(memory.conversations, "one", "json")]
+    assert line.count('"content":"said ') == 150
+    (text,) = [piece async for piece in export(memory.conversations, "one", "markdown")]
+    assert text.startswith("# Long (")
+    assert "said 149" in text
+    assert "secret" not in line + text
