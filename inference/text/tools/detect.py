@@ -9,10 +9,20 @@ from mongarsd.inference.text.tools.granite import Granite
 from mongarsd.inference.text.tools.hermes import Hermes
 from mongarsd.inference.text.tools.llama3 import Llama3
 from mongarsd.inference.text.tools.mistral import Mistral
+from mongarsd.inference.text.tools.mistralargs import MistralArgs
 from mongarsd.inference.text.tools.smollm import SmolLM
 
 #: The first that knows the template; a mark that others use too comes later.
-FORMATS: tuple[Format, ...] = (FunctionGemma(), Mistral(), Granite(), SmolLM(), Hermes(), Llama3(), Generic())
+FORMATS: tuple[Format, ...] = (
+    FunctionGemma(),
+    MistralArgs(),
+    Mistral(),
+    Granite(),
+    SmolLM(),
+    Hermes(),
+    Llama3(),
+    Generic(),
+)
 GENERIC = FORMATS[-1]
 
 

@@ -43,6 +43,14 @@ RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
     ("smollm", f"<tool_call>[{P}, {L}]</tool_call>", "", [PARIS, LIGHT]),
     ("mistral", f"[TOOL_CALLS] [{P}, {L}]", "", [PARIS, LIGHT]),
     ("mistral", f"Sure.[TOOL_CALLS][{P}]", "Sure.", [PARIS]),
+    (
+        "mistral-args",
+        f"Hm.[TOOL_CALLS]get_weather[ARGS]{P[37:-1]}[TOOL_CALLS]set_light[ARGS]{L[35:-1]}",
+        "Hm.",
+        [PARIS, LIGHT],
+    ),
+    ("mistral-args", '[TOOL_CALLS]set_light[CALL_ID]a1[ARGS]{"on": true, "level": 3}', "", [LIGHT]),
+    ("mistral-args", "[TOOL_CALLS]rm[ARGS]{}", "[TOOL_CALLS]rm[ARGS]{}", []),
     ("granite", f"<|tool_call|>[{P}]", "", [PARIS]),
     ("granite", f"<tool_call>[{L}]", "", [LIGHT]),
     ("llama3", P3, "", [PARIS]),
@@ -95,7 +103,14 @@ def test_recorded_answers(form: str, answer: str, text: str, calls: list[tuple[s
 def test_cuts_change_nothing(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(FORMATS))
     parts = [P, L3, "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[", "]", ",", " ", "x", "{", "}", '"', ";", "<"]
-    marks = ["<|python_tag|>", "<start_function_call>", "<end_function_call>", "call:set_light{on:true}", "<escape>"]
+    marks = [
+        "<|python_tag|>",
+        "get_weather[ARGS]",
+        "<start_function_call>",
+        "<end_function_call>",
+        "call:set_light{on:true}",
+        "<escape>",
+    ]
     pieces = data.draw(st.lists(st.sampled_from([*parts, *marks]), max_size=8))
     bound = data.draw(st.sampled_from([None, "", *form.opens[:1]]))
     one, other = form.parser(NAMES, bound=bound), form.parser(NAMES, bound=bound)
@@ -130,7 +145,8 @@ TOOLS = [
 def test_a_forced_answer_is_nothing_but_calls(form: Format, seed: int, many: bool) -> None:
     text = walk(check(form.grammar(TOOLS, many=many, opened=False)), Random(seed))
     said, calls = read(form.parser(NAMES, bound=""), [text])
-    assert read(form.parser(NAMES, bound=None), [text])[1] == [whole(call) for call in calls]
+    unbound = read(form.parser(NAMES, bound=None), [text])[1]
+    assert [whole(call) for call in unbound] == [whole(call) for call in calls]
     assert not said.strip(), text
     assert calls
     assert many or len(calls) == 1
@@ -200,6 +216,7 @@ def whole(call: Call) -> Call:
         ("{% if tools %}<tool_call>{% endif %}", "hermes"),
         ("{{ tools }}<tool_call>[{...}]", "smollm"),
         ("{{ tools }}[TOOL_CALLS]", "mistral"),
+        ("{{ tools }}[TOOL_CALLS]{{ name }}[ARGS]", "mistral-args"),
         ("{{ tools }}<|tool_call|>", "granite"),
         ("{{ tools }}Environment: ipython", "llama3"),
         ("{{ tools }}<start_function_call>", "functiongemma"),
