@@ -153,6 +153,7 @@ class Memory:
                 if not self.database.open:
                     with contextlib.suppress(StorageUnavailable):  # logged, and told by `warnings`
                         await self.database.start()
+                        self.documents.indexing.call()
             self._tried.set()
             await asyncio.sleep(RETRY)
 

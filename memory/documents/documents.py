@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import StorageUnavailable
-from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.metrics import Labels, Metrics
 from mongarsd.ground.settings import DocumentSettings
 from mongarsd.memory.database.database import Database
 from mongarsd.memory.documents import rows
@@ -55,7 +55,7 @@ class Documents:
             ("index_evictions", "Indexes dropped: idle for long, or too many.", lambda: indexes.evictions),
         )
         for name, about, read in figures:
-            metrics.gauge(f"mongarsd_documents_{name}", about).source = lambda read=read: {(): read()}  # type: ignore[misc]
+            metrics.gauge(f"mongarsd_documents_{name}", about).source = _alone(read)
 
     async def run(self) -> None:
         """Settle what was under way when the daemon last ended, then index, for ever."""
@@ -66,3 +66,7 @@ class Documents:
             except (StorageUnavailable, OSError):
                 await asyncio.sleep(RETRY)
         await self.indexing.run()
+
+
+def _alone(read: Callable[[], float]) -> Callable[[], dict[Labels, float]]:
+    return lambda: {(): read()}

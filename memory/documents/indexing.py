@@ -69,7 +69,7 @@ class Indexing:
                 self.trouble = ""
             except (MongarsError, OSError) as error:
                 words = error.message if isinstance(error, MongarsError) else str(error)
-                if self.trouble != words:
+                if self.trouble != words and not isinstance(error, StorageUnavailable):  # which is logged already
                     log.warning("documents wait: %s", words)
                 self.trouble, pause = words, RETRY
             with contextlib.suppress(TimeoutError):

@@ -186,7 +186,7 @@ class Stores:
         await self.entry(account, store, file)
         async with self._database.reader() as reader:
             rows = await reader.execute_fetchall(
-                f"SELECT c.text FROM chunks c JOIN {_JOINED} ON e.number = c.entry"  # noqa: S608
+                f"SELECT c.text FROM {_JOINED} JOIN chunks c ON c.entry = e.number"  # noqa: S608
                 " WHERE s.id = ? AND f.id = ? AND s.account = ? ORDER BY c.number",
                 (store, file, account),
             )
@@ -272,7 +272,8 @@ async def _page(
         raise BadRequest("after and before cannot both be given", param="before")
     backwards = bool(before)
     rising = (order == "asc") != backwards
-    where, values = "", ()
+    where = ""
+    values: tuple[int, ...] = ()
     if after or before:
         where, values = f"AND {column} {'>' if rising else '<'} ?", (await place(after or before),)
     where += f" ORDER BY {column} {'ASC' if rising else 'DESC'} LIMIT {limit + 1}"

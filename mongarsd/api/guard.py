@@ -21,6 +21,8 @@ Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))(?::(?P<port>[0-9]{1,5}))?")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
+#: Posts that are forms, by their exact raw path.
+FORMS = frozenset({"/v1/files"})
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 #: What a page of an allowed origin may send; everything else needs no mention.
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
@@ -41,7 +43,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return web.Response(status=204)  # `add_headers` says what is allowed
     if request.method in ("POST", "PUT", "PATCH"):
-        check_content_type(request.headers.get("Content-Type", ""))
+        check_content_type(request)
     return await handler(request)
 
 
@@ -50,7 +52,7 @@ async def control_middleware(request: web.Request, handler: Handler) -> web.Stre
     """For the control socket: no browser reaches it, its file mode is the permission."""
     check_target(request.raw_path)
     if request.method in ("POST", "PUT", "PATCH") and request.body_exists:
-        check_content_type(request.headers.get("Content-Type", ""))
+        check_content_type(request)
     return await handler(request)
 
 
@@ -96,10 +98,16 @@ def check_origin(headers: list[str], host: str, allowed: tuple[str, ...]) -> Non
     raise Forbidden("pages of this origin may not use this server; add it to server.allowed_origins if they should")
 
 
-def check_content_type(header: str) -> None:
-    """A page can post any other type across origins without asking first."""
-    if header.partition(";")[0].strip().lower() != "application/json":
-        raise web.HTTPUnsupportedMediaType(text="send the header Content-Type: application/json")
+def check_content_type(request: web.Request) -> None:
+    """JSON: a page can post any other type across origins without asking first. A form where one is taken: then it is
+    the Origin, which browsers send with every POST, that keeps strangers' pages out."""
+    wanted = "multipart/form-data" if takes_form(request) else "application/json"
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != wanted:
+        raise web.HTTPUnsupportedMediaType(text=f"send the header Content-Type: {wanted}")
+
+
+def takes_form(request: web.Request) -> bool:
+    return request.method == "POST" and request.raw_path.partition("?")[0] in FORMS
 
 
 def allowed_hosts(parts: Parts, local_address: str) -> frozenset[str]:

@@ -132,7 +132,8 @@ class FakeDaemon:
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         data = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        request = Request(handler.command, handler.path, json.loads(data) if data else None, dict(handler.headers))
+        body = json.loads(data) if data and "json" in handler.headers.get("Content-Type", "") else None
+        request = Request(handler.command, handler.path, body, dict(handler.headers))
         self.requests.append(request)
         missing = (404, {"error": {"message": f"there is no {handler.path}", "code": "not_found"}})
         answer = self.answers.get(f"{handler.command} {handler.path}", missing)
