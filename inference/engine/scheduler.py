@@ -204,7 +204,9 @@ class Scheduler:
         decoding = [s for s in self.running.values() if s.decoding]
         filling = [s for s in self.running.values() if not s.decoding]
         batches: list[Batch] = []
-        drafts = self.speculation.drafts(decoding) if self.speculation and not filling else [[] for _ in decoding]
+        drafts: list[list[int]] = [[] for _ in decoding]
+        if self.speculation and not filling and not any(s.job.adapter for s in decoding):  # theirs: see `portions`
+            drafts = self.speculation.drafts(decoding)
         if decoding:
             rows = [
                 Row(s.slot, s.computed, [*s.tokens[s.computed :], *draft], 1 + len(draft), s.job.adapter)
