@@ -45,9 +45,12 @@ CREATE TRIGGER memories_changed AFTER UPDATE OF text ON memories BEGIN
 END;
 
 -- What a user told in a stored turn is remembered. Answers are not: a model would take its own errors for facts.
--- Questions are not either: asked again, they would find themselves instead of what answers them.
+-- Questions are not either: asked again, they would find themselves instead of what answers them; nor is what was said
+-- to have something forgotten.
 CREATE TRIGGER turns_remembered AFTER INSERT ON turns
-WHEN new.role = 'user' AND length(trim(new.content)) BETWEEN 12 AND 8192 AND rtrim(new.content) NOT LIKE '%?' BEGIN
+WHEN new.role = 'user' AND length(trim(new.content)) BETWEEN 12 AND 8192 AND rtrim(new.content) NOT LIKE '%?'
+    AND NOT (trim(new.content) LIKE 'forget %' OR trim(new.content) LIKE 'vergiss %' OR trim(new.content) LIKE 'oublie %')
+BEGIN
     INSERT INTO memories (id, account, source, created, updated, conversation, turn, text)
     SELECT 'mem_' || lower(hex(randomblob(12))), account, 'turn', new.created, new.created, number, new.number,
         new.content

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 
 
 class Route(NamedTuple):
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str  # in aiohttp's notation
     handler: Handler
     summary: str

@@ -87,6 +87,31 @@ class ChatChoice(Struct, frozen=True):
     finish_reason: FinishWord
 
 
+class Recalled(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A memory the model was given, and why: score 0 to 1, cosine with the question, share of its words."""
+
+    id: str
+    text: str
+    score: float | None = None
+    similarity: float | None = None
+    words: float | None = None
+    earlier: bool = False  # found for an earlier turn of this conversation, where it stands still
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    id: str
+    text: str
+
+
+class MemoryReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an answer had to do with memories."""
+
+    recalled: list[Recalled] = []
+    remembered: list[Told] = []  # stored because the user said so
+    forgotten: list[Told] = []  # deleted because the user said so
+    trouble: str = ""  # why nothing of it was done
+
+
 class ChatCompletion(Struct, frozen=True, kw_only=True):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -95,6 +120,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     choices: list[ChatChoice]
     usage: UsageObject
     timings: TimingsObject | UnsetType = UNSET
+    memory: MemoryReport | UnsetType = UNSET
     system_fingerprint: str
 
 
@@ -135,6 +161,7 @@ class ChatChunk(Struct, frozen=True, kw_only=True):
     system_fingerprint: str
     usage: UsageObject | UnsetType | None = UNSET
     timings: TimingsObject | UnsetType = UNSET
+    memory: MemoryReport | UnsetType = UNSET
 
 
 class CompletionChoice(Struct, frozen=True):

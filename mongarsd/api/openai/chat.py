@@ -10,7 +10,9 @@ from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, 
 from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
 from mongarsd.api.openai.jobs import chat_jobs
+from mongarsd.api.openai.keeping import keep
 from mongarsd.api.openai.logprobs import chat_logprobs
+from mongarsd.api.openai.recalling import with_memories
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.api.openai.usage import timings, usage
 from mongarsd.api.parts import PARTS
@@ -24,14 +26,18 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _decoder)
     model, order = accept(request, body)
     jobs = chat_jobs(body, order)
+    kept = await keep(request, body, jobs[0].messages or (), model.name)
+    jobs, memory = await with_memories(request, body.memory, jobs)
     head = Head.new("chatcmpl-", parts.clock.wall(), model.name, parts.version)
     if body.stream:
         include_usage = wants_usage(body)
-        chunks = ChatChunks(head, usage=include_usage)
-        return await stream(request, jobs, chunks, n=len(jobs), include_usage=include_usage)
+        chunks = ChatChunks(head, usage=include_usage, memory=memory)
+        return await stream(request, jobs, chunks, n=len(jobs), include_usage=include_usage, kept=kept)
     results = await collect(parts, jobs)
+    if kept:
+        await kept.answered(*results[0])
     ends = [end for _, end in results]
-    return json(
+    completion = json(
         ChatCompletion(
             **head._asdict(),
             choices=[
@@ -39,8 +45,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             ],
             usage=usage(ends, len(jobs)),
             timings=timings(ends[0]) if len(ends) == 1 else msgspec.UNSET,
+            memory=memory,
         )
     )
+    completion.headers.update(kept.headers if kept else {})
+    return completion
 
 
 def _choice(index: int, collected: Collected, end: Finished, logprobs: bool) -> ChatChoice:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from mongarsd.api.openai.answers import ChunkFunction, ChunkToolCall, TimingsObject, UsageObject
+from mongarsd.api.openai.answers import ChunkFunction, ChunkToolCall, MemoryReport, TimingsObject, UsageObject
 from mongarsd.api.openai.logprobs import CompletionShape, chat_logprobs
 from mongarsd.ground.job import Delta, ToolCall
 
@@ -37,8 +38,10 @@ class Head(NamedTuple):
 class ChatChunks:
     """One object a choice: {"index", "delta", "logprobs", "finish_reason"}."""
 
-    def __init__(self, head: Head, *, usage: bool) -> None:
+    def __init__(self, head: Head, *, usage: bool, memory: MemoryReport | UnsetType = UNSET) -> None:
+        """`memory` goes into the last chunk of each choice."""
         self._open = _opening(head, "chat.completion.chunk")
+        self._memory = b"" if memory is UNSET else b',"memory":' + _encode(memory)
         self._close = (b',"usage":null' if usage else b"") + b"}\n\n"
         self._tail = b'},"logprobs":null' + _END + self._close
 
@@ -64,7 +67,7 @@ class ChatChunks:
         return self._choice(index, b"{" + b",".join(fields), tail)
 
     def last(self, index: int, reason: str, timings: TimingsObject | None) -> bytes:
-        return self._choice(index, b"{", b'},"logprobs":null' + _finish(reason, timings) + self._close)
+        return self._choice(index, b"{", b'},"logprobs":null' + _finish(reason, timings) + self._memory + self._close)
 
     def usage(self, usage: UsageObject) -> bytes:
         return self._open + b'],"usage":' + _encode(usage) + b"}\n\n"

@@ -105,6 +105,15 @@ class ResponseFormat(Struct, frozen=True, kw_only=True):
     schema_: dict[str, Any] | bool | None = field(name="schema", default=None)
 
 
+class MemoryOptions(Struct, frozen=True, kw_only=True):
+    """What is absent is as the account's settings say."""
+
+    recall: bool | None = None  # give the model what this account's memories say to the last message
+    remember: bool | None = None  # obey "Remember that …" and "forget …"
+    k: Annotated[int, Meta(ge=1, le=50)] = 5  # memories, at most
+    max_tokens: Annotated[int, Meta(ge=16, le=8192)] = 256  # of theirs together, about
+
+
 class ChatRequest(Options, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -125,6 +134,7 @@ class ChatRequest(Options, frozen=True, kw_only=True):
     json_schema: dict[str, Any] | bool | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
+    memory: MemoryOptions | None = None
     service_tier: str | None = None
     verbosity: str | None = None
     prediction: dict[str, Any] | None = None

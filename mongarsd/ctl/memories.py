@@ -1,0 +1,122 @@
+"""`mongarsctl memory remember|search|list|forget`: facts, and what was said."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from mongarsd.ctl.app import Json, examples
+from mongarsd.ctl.client import Client
+from mongarsd.ctl.connect import connected
+from mongarsd.ctl.terminal import clean, note, table
+
+REMEMBER = examples('mongarsctl memory remember "The cat is called Mia"')
+SEARCH = examples('mongarsctl memory search "name of the cat"', 'mongarsctl memory search "cat" -k 3 --json')
+LIST = examples("mongarsctl memory list", "mongarsctl memory list --limit 100")
+FORGET = examples("mongarsctl memory forget mem_1f0c…    # as `memory list` or `memory search` names it")
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many.")]
+
+
+class Memory(Struct):
+    id: str
+    text: str
+    source: str
+    created_at: int
+    embedded: bool
+
+
+class Memories(Struct):
+    data: list[Memory]
+    has_more: bool
+
+
+class Hit(Struct):
+    memory: Memory
+    score: float
+    similarity: float | None
+    words: float
+
+
+class Hits(Struct):
+    data: list[Hit]
+    mode: str
+    why: str
+
+
+@connected
+def remember(
+    client: Client, text: Annotated[str, typer.Argument(help="One fact, as a sentence.")], json: Json = False
+) -> None:
+    """Remember a fact."""
+    told = client.send("POST", "/v1/memory", Memory, {"text": text})
+    print(_json(told) if json else told.id)
+
+
+@connected
+def search(
+    client: Client,
+    text: Annotated[str, typer.Argument(help="Words, or a question.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many.")] = 8,
+    json: Json = False,
+) -> None:
+    """Search what is remembered, by words and by meaning."""
+    found = client.get(f"/v1/memory/search?{urlencode({'q': text, 'k': k})}", Hits)
+    if json:
+        print(_json(found))
+        return
+    if found.mode == "words":
+        note(f"By words alone: {clean(found.why)}.")
+    rows = [
+        (
+            f"{hit.score:.2f}",
+            "-" if hit.similarity is None else f"{hit.similarity:.2f}",
+            f"{hit.words:.2f}",
+            hit.memory.id,
+            _line(hit.memory.text),
+        )
+        for hit in found.data
+    ]
+    print("\n".join(table(("SCORE", "MEANING", "WORDS", "ID", "TEXT"), rows, numbers=(0, 1, 2))))
+
+
+@connected
+def list_(client: Client, limit: Limit = 20, json: Json = False) -> None:
+    """List what is remembered, newest first."""
+    found = client.get(f"/v1/memory?{urlencode({'limit': limit})}", Memories)
+    if json:
+        print(_json(found))
+        return
+    rows = [
+        (time.strftime("%Y-%m-%d", time.localtime(one.created_at)), clean(one.source), one.id, _line(one.text))
+        for one in found.data
+    ]
+    print("\n".join(table(("SINCE", "SOURCE", "ID", "TEXT"), rows)))
+    if found.has_more:
+        note("There is more: --limit, or search.")
+
+
+@connected
+def forget(
+    client: Client, name: Annotated[str, typer.Argument(metavar="ID", help="As list and search name it.")]
+) -> None:
+    """Forget one memory."""
+    path = f"/v1/memory/{quote(name, safe='')}"
+    memory = client.get(path, Memory)
+    client.send("DELETE", path, msgspec.Raw)
+    print(f"Forgotten: {_line(memory.text)}")
+
+
+def _line(text: str) -> str:
+    """Of at most 100 characters."""
+    whole = clean(" ".join(text.split()))
+    return whole if len(whole) <= 100 else whole[:99] + "…"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
