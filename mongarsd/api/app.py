@@ -6,22 +6,36 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from mongarsd.api import access, admin, credentials, errors, guard
+from mongarsd.api import access, admin, credentials, errors, guard, memory
 from mongarsd.api.admin import PullRequest
 from mongarsd.api.greeting import greeting
 from mongarsd.api.health import Alive, Readiness, healthz, readyz
 from mongarsd.api.limits import BODIES, Bodies
+from mongarsd.api.memory import AccountChange, Checked, RestoreRequest
 from mongarsd.api.metrics import REGISTRY, metrics
 from mongarsd.api.openai.answers import ChatChunk, ChatCompletion, Completion, Model, ModelList
 from mongarsd.api.openai.chat import chat_completions
 from mongarsd.api.openai.completions import completions
+from mongarsd.api.openai.documents import DOCUMENTS
 from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embeddings
 from mongarsd.api.openai.models import model, models
-from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
+from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
+from mongarsd.api.openai.upload import OVERHEAD
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
-from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
+from mongarsd.api.recall import ROUTES as RECALL
+from mongarsd.ground.status import (
+    AvailableModel,
+    BackupFile,
+    CacheStatus,
+    MemoryStatus,
+    ModelStatus,
+    NodeStatus,
+    PullProgress,
+)
+from mongarsd.memory.accounts import Account
+from mongarsd.memory.conversations.export import Exported
 
 _SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 
@@ -34,6 +48,8 @@ PUBLIC = (
     Route("POST", "/v1/embeddings", embeddings, "Turn texts into vectors", EmbeddingRequest, EmbeddingList),
     Route("POST", "/v1/rerank", rerank, "Order documents by how well they fit a query", RerankRequest, RerankAnswer),
     Route("POST", "/v1/reranking", reranking, "The same as /v1/rerank", RerankRequest, RerankAnswer),
+    *RECALL,
+    *DOCUMENTS,
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),
@@ -48,6 +64,18 @@ ADMIN = (
     Route("GET", "/admin/config", admin.config, "The effective settings, without secrets", answer=dict[str, Any]),
     Route("GET", "/admin/cache", admin.cache, "What is stored of prompts, and what for", answer=CacheStatus),
     Route("DELETE", "/admin/cache", admin.clear_cache, "Forget every stored prompt", answer=CacheStatus),
+    Route("GET", "/admin/memory", memory.memory_status, "The database of conversations", answer=MemoryStatus),
+    Route("POST", "/admin/memory/backup", memory.memory_backup, "Copy the database now", answer=BackupFile),
+    Route(
+        "POST", "/admin/memory/restore", memory.memory_restore, "Put a copy in its place", RestoreRequest, answer=BackupFile
+    ),
+    Route("POST", "/admin/memory/check", memory.memory_check, "Read all of the database", answer=Checked),
+    Route("GET", "/admin/memory/accounts", memory.memory_accounts, "Who has stored something", answer=list[Account]),
+    Route("POST", "/admin/memory/accounts/{id}", memory.memory_account, "Settings of an account", AccountChange, Account),
+    Route(
+        "GET", "/admin/memory/export", memory.memory_export, "Conversations of an account",
+        streams={_NDJSON: Exported, "text/markdown": None},
+    ),
     Route("GET", "/admin/models", admin.models, "All models with their state", answer=list[ModelStatus]),
     Route(
         "GET", "/admin/catalogue", admin.catalogue, "Models that can be fetched by name", answer=list[AvailableModel]
@@ -57,7 +85,7 @@ ADMIN = (
     Route("DELETE", "/admin/models/{name}", admin.remove, "Delete a model"),
     Route("POST", "/admin/models/{name}/load", admin.load, "Load a model, wait until it is ready", answer=ModelStatus),
     Route("POST", "/admin/models/{name}/unload", admin.unload, "Free a model's memory", answer=ModelStatus),
-)
+)  # fmt: skip
 
 
 def make_app(parts: Parts) -> web.Application:
@@ -86,10 +114,11 @@ def _make(parts: Parts, routes: tuple[Route, ...], *checks: Any) -> web.Applicat
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """`Expect: 100-continue`, answered here because aiohttp does it before any middleware."""
-    settings = request.app[PARTS].settings.server
+    settings = request.app[PARTS].settings
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
         return errors.answer(web.HTTPExpectationFailed(text="only 100-continue can be expected here")).response()
-    if (request.content_length or 0) <= settings.max_body:
+    most = settings.documents.max_file + OVERHEAD if guard.takes_form(request) else settings.server.max_body
+    if (request.content_length or 0) <= most:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     return None

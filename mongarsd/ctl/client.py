@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -18,6 +18,7 @@ import msgspec
 
 from mongarsd.ctl import places
 from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.ctl.form import FileForm
 from mongarsd.ctl.streams import sse
 from mongarsd.ctl.terminal import clean
 
@@ -76,6 +77,12 @@ class Client:
         with closing(self._lines("POST", path, body)) as lines:
             yield from sse(lines)
 
+    def pieces(self, path: str) -> Generator[bytes, None, None]:
+        """The bytes of a long answer, as they come."""
+        with self._answer("GET", path, None, SLOW) as response:
+            while piece := response.read1(65536):
+                yield piece
+
     def reachable(self, path: str = "/healthz", timeout: float = QUICK) -> bool:
         """Does something answer there in HTTP, whatever it says?"""
         try:
@@ -97,14 +104,18 @@ class Client:
 
         connection = self._connect(timeout)
         headers = {"Accept": "application/json, application/x-ndjson, text/event-stream", "Connection": "close"}
-        data = None
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        if method == "POST":
+        data: Any = None
+        if isinstance(body, FileForm):
+            headers |= {"Content-Type": body.content_type, "Content-Length": str(body.length)}
+            data = body
+        elif method == "POST":
             headers["Content-Type"] = "application/json"
             data = msgspec.json.encode({} if body is None else body)
         try:
-            connection.request(method, self._base + path, data, headers)
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: the answer says why
+                connection.request(method, self._base + path, data, headers)
             with connection.getresponse() as response:
                 if not 200 <= response.status < 300 and response.status != expected:
                     raise self._refusal(path, response.status, response.read(MAX_ANSWER))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mongarsd import __version__
-from mongarsd.ctl import cache, config, models, status
+from mongarsd.ctl import cache, config, documents, memories, memory, models, status
 from mongarsd.ctl.app import examples, make_app
 from mongarsd.ctl.chat import command as chat
 from mongarsd.ctl.doctor import command as doctor
@@ -56,6 +56,13 @@ app.command(epilog=chat.EXAMPLES)(chat.chat)
 app.add_typer(models.app, name="models")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(cache.app, name="cache")
+memory.app.command(epilog=documents.ADD)(documents.add)
+memory.app.command(epilog=documents.DOCUMENTS)(documents.documents)
+memory.app.command(epilog=memories.REMEMBER)(memories.remember)
+memory.app.command(epilog=memories.SEARCH)(memories.search)
+memory.app.command("list", epilog=memories.LIST)(memories.list_)
+memory.app.command(epilog=memories.FORGET)(memories.forget)
+app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
 
 
