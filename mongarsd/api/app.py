@@ -67,11 +67,14 @@ ADMIN = (
     Route("GET", "/admin/memory", memory.memory_status, "The database of conversations", answer=MemoryStatus),
     Route("POST", "/admin/memory/backup", memory.memory_backup, "Copy the database now", answer=BackupFile),
     Route(
-        "POST", "/admin/memory/restore", memory.memory_restore, "Put a copy in its place", RestoreRequest, answer=BackupFile
+        "POST", "/admin/memory/restore", memory.memory_restore, "Put a copy in its place",
+        RestoreRequest, answer=BackupFile,
     ),
     Route("POST", "/admin/memory/check", memory.memory_check, "Read all of the database", answer=Checked),
     Route("GET", "/admin/memory/accounts", memory.memory_accounts, "Who has stored something", answer=list[Account]),
-    Route("POST", "/admin/memory/accounts/{id}", memory.memory_account, "Settings of an account", AccountChange, Account),
+    Route(
+        "POST", "/admin/memory/accounts/{id}", memory.memory_account, "Settings of an account", AccountChange, Account
+    ),
     Route(
         "GET", "/admin/memory/export", memory.memory_export, "Conversations of an account",
         streams={_NDJSON: Exported, "text/markdown": None},
