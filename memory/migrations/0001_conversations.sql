@@ -38,20 +38,19 @@ CREATE TABLE turns (
 
 CREATE INDEX turns_of ON turns (conversation, number);
 
--- The account is a word of the index, so that a search meets no row of another account.
 CREATE VIRTUAL TABLE turns_fts USING fts5 (
-    content, account, content = 'turns', content_rowid = 'number', tokenize = 'unicode61 remove_diacritics 2'
+    content, content = 'turns', content_rowid = 'number', tokenize = 'unicode61 remove_diacritics 2'
 );
 
 CREATE TRIGGER turns_inserted AFTER INSERT ON turns BEGIN
-    INSERT INTO turns_fts (rowid, content, account) VALUES (new.number, new.content, new.account);
+    INSERT INTO turns_fts (rowid, content) VALUES (new.number, new.content);
 END;
 
 CREATE TRIGGER turns_deleted AFTER DELETE ON turns BEGIN
-    INSERT INTO turns_fts (turns_fts, rowid, content, account) VALUES ('delete', old.number, old.content, old.account);
+    INSERT INTO turns_fts (turns_fts, rowid, content) VALUES ('delete', old.number, old.content);
 END;
 
 CREATE TRIGGER turns_changed AFTER UPDATE OF content ON turns BEGIN
-    INSERT INTO turns_fts (turns_fts, rowid, content, account) VALUES ('delete', old.number, old.content, old.account);
-    INSERT INTO turns_fts (rowid, content, account) VALUES (new.number, new.content, new.account);
+    INSERT INTO turns_fts (turns_fts, rowid, content) VALUES ('delete', old.number, old.content);
+    INSERT INTO turns_fts (rowid, content) VALUES (new.number, new.content);
 END;

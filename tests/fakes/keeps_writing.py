@@ -20,7 +20,8 @@ async def main(state: Path) -> None:
         while True:
             turn = NewTurn(role="user", content="words " * 200)
             (stored,) = await memory.conversations.append("local", conversation.id, [turn])
-            print(stored.id, flush=True)
+            sys.stdout.write(f"{stored.id}\n")
+            sys.stdout.flush()
 
     await asyncio.gather(*(talk() for _ in range(4)))
 

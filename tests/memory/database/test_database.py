@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -34,6 +33,10 @@ def made(path: Path, *migrations: Migration, **more: int) -> Database:
 
 def note(text: str) -> Callable[[sqlite3.Connection], int]:
     return lambda connection: connection.execute("INSERT INTO notes VALUES (?)", (text,)).rowcount
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 async def notes(database: Database) -> list[str]:
@@ -94,7 +97,7 @@ async def test_close_stores_what_waits_and_may_be_called_twice(tmp_path: Path) -
     await database.close()
     await database.close()
     await asyncio.gather(*tasks)
-    assert os.listdir(tmp_path) == ["a.db"]  # no log, no marker
+    assert names(tmp_path) == ["a.db"]  # no log, no marker
     with pytest.raises(StorageUnavailable):
         await database.write(note("late"))
     with pytest.raises(StorageUnavailable):
@@ -245,7 +248,7 @@ async def test_a_restored_backup_takes_the_place_of_the_file_which_is_kept(tmp_p
     await memory.restore(backup.name)
     status = await memory.status()
     assert (status.conversations, status.turns, status.warnings) == (1, 1, ())
-    assert sum(name.startswith("mongars.db.replaced-") for name in os.listdir(tmp_path)) == 1
+    assert sum(name.startswith("mongars.db.replaced-") for name in names(tmp_path)) == 1
     (tmp_path / "backups" / "mongars-bad.db").write_bytes(b"x" * 5000)
     with pytest.raises(DatabaseDamaged):
         await memory.restore("mongars-bad.db")
