@@ -107,6 +107,7 @@ class Memory:
             await asyncio.to_thread(self._replace, known[name])
             await self.database.start()
             self.recall.reset()
+            self.documents.reset()
         return _file(known[name])
 
     async def check(self) -> None:

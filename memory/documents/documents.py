@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mongarsd.ground.clock import Clock
@@ -39,8 +39,14 @@ class Documents:
         blobs = Blobs(state / FOLDER)
         indexes = Indexes(database, clock, signs=rows.signs)
         self.indexing = Indexing(database, blobs, indexes, embed, model)
-        self.files = Files(database, blobs, clock, settings)
-        self.stores = Stores(database, clock, self.indexing.call)
+        self._indexes = indexes
+
+        def removed(stores: Iterable[int]) -> None:
+            for store in stores:
+                indexes.drop(str(store))
+
+        self.files = Files(database, blobs, clock, settings, removed)
+        self.stores = Stores(database, clock, self.indexing.call, removed)
         self.search = Search(database, clock, indexes, embed, model)
         figures: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (
@@ -56,6 +62,11 @@ class Documents:
         )
         for name, about, read in figures:
             metrics.gauge(f"mongarsd_documents_{name}", about).source = _alone(read)
+
+    def reset(self) -> None:
+        """The database is another one."""
+        self._indexes.clear()
+        self.indexing.call()
 
     async def run(self) -> None:
         """Settle what was under way when the daemon last ended, then index, for ever."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,9 +33,16 @@ _COLUMNS = "id, filename, purpose, bytes, digest, created"
 
 class Files:
     def __init__(
-        self, database: Database, blobs: Blobs, clock: Clock, settings: Callable[[], DocumentSettings]
+        self,
+        database: Database,
+        blobs: Blobs,
+        clock: Clock,
+        settings: Callable[[], DocumentSettings],
+        removed: Callable[[Iterable[int]], None],
     ) -> None:
-        self._database, self._blobs, self._clock, self._settings = database, blobs, clock, settings
+        """`removed`: called with the numbers of the stores that lost chunks."""
+        self._database, self._blobs, self._clock = database, blobs, clock
+        self._settings, self._removed = settings, removed
         self._busy: set[str] = set()  # uploads and removals under way
 
     async def settle(self) -> None:
@@ -121,14 +128,18 @@ class Files:
         """It, and its chunks in every store. Raises NotFound."""
         await self.get(account, name)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> list[int]:
+            stores = connection.execute(
+                "SELECT e.store FROM vector_store_files e JOIN files f ON f.number = e.file WHERE f.id = ?", (name,)
+            ).fetchall()
             connection.execute("DELETE FROM files WHERE id = ? AND account = ?", (name, account))
             erase(connection)
+            return [row[0] for row in stores]
 
         self._busy.add(name)
         try:
             await asyncio.to_thread(self._blobs.doom, name)
-            await self._database.write(work)
+            self._removed(await self._database.write(work))
         except BaseException:
             if await asyncio.shield(self._stored(name)):
                 await asyncio.shield(asyncio.to_thread(self._blobs.restore, name))

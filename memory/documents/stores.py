@@ -40,10 +40,17 @@ _JOINED = "vector_store_files e JOIN vector_stores s ON s.number = e.store JOIN 
 
 
 class Stores:
-    """`changed` is called when there is something to index."""
+    """`changed` is called when there is something to index, `removed` with the numbers of stores that lost chunks."""
 
-    def __init__(self, database: Database, clock: Clock, changed: Callable[[], None]) -> None:
-        self._database, self._clock, self._changed = database, clock, changed
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        changed: Callable[[], None],
+        removed: Callable[[Iterable[int]], None],
+    ) -> None:
+        self._database, self._clock = database, clock
+        self._changed, self._removed = changed, removed
 
     async def create(
         self, account: str, name: str, metadata: Mapping[str, str] | None = None, entries: Sequence[NewEntry] = ()
@@ -108,18 +115,22 @@ class Stores:
     async def delete(self, account: str, store: str) -> None:
         """It and its chunks; the files stay. Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM vector_stores WHERE number = ?", (_own(connection, account, store),))
+        def work(connection: sqlite3.Connection) -> int:
+            own = _own(connection, account, store)
+            connection.execute("DELETE FROM vector_stores WHERE number = ?", (own,))
             erase(connection)
+            return own
 
-        await self._database.write(work)
+        self._removed([await self._database.write(work)])
         await self._database.checkpoint()
 
     async def add(self, account: str, store: str, entries: Sequence[NewEntry], *, batch: bool = False) -> str:
         """All or nothing; a file that is there already is indexed anew if it is to be cut in another way. The id of the
         batch, or "". Raises NotFound."""
         made, now = new_id("vsfb_") if batch else "", self._clock.wall()
-        await self._database.write(lambda connection: _put(connection, account, store, entries, now, made or None))
+        self._removed(
+            await self._database.write(lambda connection: _put(connection, account, store, entries, now, made or None))
+        )
         self._changed()
         return made
 
@@ -173,12 +184,13 @@ class Stores:
     async def remove(self, account: str, store: str, file: str) -> None:
         """The file stays, its chunks in this store go. Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> int:
             own = _own_entry(connection, account, store, file)
             connection.execute("DELETE FROM vector_store_files WHERE number = ?", (own,))
             erase(connection)
+            return _own(connection, account, store)
 
-        await self._database.write(work)
+        self._removed([await self._database.write(work)])
         await self._database.checkpoint()
 
     async def text(self, account: str, store: str, file: str) -> list[str]:
@@ -225,7 +237,9 @@ def _put(
     entries: Iterable[NewEntry],
     now: float,
     batch: str | None,
-) -> None:
+) -> list[int]:
+    """The store's number, if it lost chunks."""
+    lost = []
     owner = _own(connection, account, store)
     for entry in entries:
         row = connection.execute(
@@ -244,12 +258,14 @@ def _put(
             continue
         if old:
             connection.execute("DELETE FROM vector_store_files WHERE number = ?", (old[0],))
+            lost = [owner]
         connection.execute(
             "INSERT INTO vector_store_files (batch, attributes, most, overlap, store, file, created)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*values, owner, row[0], now),
         )
     connection.execute("UPDATE vector_stores SET used = max(used, ?) WHERE number = ?", (now, owner))
+    return lost
 
 
 class _Page:

@@ -92,6 +92,10 @@ class Indexes:
         if held := self._held.get(account):
             self.change(account, held.embedder, [(number, None) for number in numbers])
 
+    def drop(self, account: str) -> None:
+        """Cheaper than to remove many: it is read again when it is needed."""
+        self._held.pop(account, None)
+
     def clear(self) -> None:
         """Each is read again when it is needed."""
         self._held.clear()

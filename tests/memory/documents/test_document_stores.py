@@ -141,6 +141,15 @@ async def test_a_removed_file_is_not_found(shelf: Shelf) -> None:
     assert (await shelf.documents.files.get("me", cats.file)).filename == "0.md"
 
 
+async def test_what_was_removed_takes_no_place_of_what_is_there(shelf: Shelf) -> None:
+    """The index gives so many of the nearest: they must not be those that are gone."""
+    kittens = "\n\n".join(f"# Kitten {number}\n\n" + "The kitten sleeps. " * 30 for number in range(150))
+    store = await shelf.store(kittens, CARS)
+    assert CARS not in [hit.text for hit in await shelf.find(store, "feline", way="meaning")]
+    await shelf.documents.stores.remove("me", store, (await shelf.entries(store))[0].file)
+    assert [hit.text for hit in await shelf.find(store, "feline", way="meaning")] == [CARS]
+
+
 async def test_no_word_of_a_deleted_store_stays_in_the_file(shelf: Shelf) -> None:
     store = await shelf.store("The word is Xylophonist.")
     await shelf.documents.stores.delete("me", store)
