@@ -82,9 +82,8 @@ def add(
     if target is None:
         target = client.send("POST", "/v1/vector_stores", VectorStore, {"name": store})
     plan = sync.plan(root, local, _files(client, target.id))
-    for one in (*plan.new, *plan.changed):
-        _send(client, target.id, one)
-    _delete(client, plan.stale)
+    refused = {str(one) for one in (*plan.new, *plan.changed) if not _send(client, target.id, one)}
+    _delete(client, [file for file in plan.stale if file.path not in refused])
     if remove:
         _delete(client, plan.gone)
     print(
@@ -92,7 +91,9 @@ def add(
         + (f"{len(plan.gone)} removed" if remove else f"{len(plan.gone)} no longer in the folder")
     )
     if wait:
-        _wait(client, target.id, {str(one) for one in local})
+        _wait(client, target.id, {str(one) for one in local} - refused)
+    if refused:
+        raise Failure(f"{len(refused)} of {len(local)} files were not sent")
 
 
 @connected
@@ -148,11 +149,19 @@ def _readable(path: Path, use: Callable[[Path], T]) -> T:
         raise Failure(f"{clean(str(path))} cannot be read: {error.strerror}") from error
 
 
-def _send(client: Client, store: str, path: Path) -> None:
+def _send(client: Client, store: str, path: Path) -> bool:
+    """False = the daemon does not take it, and the others may go on. Raises Failure."""
     note(f"sending {clean(path.name)}")
-    file = client.send("POST", "/v1/files", Uploaded, _readable(path, FileForm))
+    try:
+        file = client.send("POST", "/v1/files", Uploaded, _readable(path, FileForm))
+    except Failure as failure:
+        if failure.reason != "request_too_large":
+            raise
+        print(f"{clean(path.name)}: {failure.message}", file=sys.stderr)
+        return False
     attributes = {sync.PATH: str(path)}
     client.send("POST", f"/v1/vector_stores/{store}/files", Uploaded, {"file_id": file.id, "attributes": attributes})
+    return True
 
 
 def _delete(client: Client, files: list[StoredFile]) -> None:

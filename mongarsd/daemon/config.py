@@ -25,7 +25,11 @@ FOREIGN = frozenset({"MONGARSD_SOCKET", "MONGARSD_API_KEY"})
 SECRET = frozenset({"server.key_hashes"})
 #: Integer keys that count bytes; every key with a float default counts seconds.
 BYTES = frozenset(
-    {"server.max_body", "inference.memory_budget", "cache.ram", "cache.disk", "cache.disk_writes_per_day"}
+    {
+        *("server.max_body", "inference.memory_budget"),
+        *("cache.ram", "cache.disk", "cache.disk_writes_per_day"),
+        *("documents.max_file", "documents.max_bytes"),
+    }
 )
 FLAGS = {"server.listen": "--listen", "log.level": "--log-level"}
 NO_KEY = (

@@ -127,6 +127,23 @@ def test_what_cannot_be_searched_is_a_failure(daemon: FakeDaemon, run: Run, tmp_
     assert "a.pdf: it is damaged" in err
 
 
+def test_a_file_that_is_refused_keeps_its_old_version_and_holds_up_no_other(
+    daemon: FakeDaemon, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("grown")
+    old = entry(tmp_path / "a.md") | {"digest": "sha256:old"}
+    daemon.answers |= {
+        "GET /v1/vector_stores?limit=100&order=asc": page(store()),
+        "GET /v1/vector_stores/vs_1/files?limit=100&order=asc": page(old),
+        "POST /v1/files": (413, {"error": {"message": "larger than 3 bytes", "code": "request_too_large"}}),
+        "GET /v1/vector_stores/vs_1": (200, store(completed=1)),
+    }
+    code, out, err = run("memory", "add", str(tmp_path / "a.md"))
+    assert (code, out) == (1, "0 new, 1 changed, 0 unchanged, 0 no longer in the folder\n")
+    assert "a.md: larger than 3 bytes" in err
+    assert "DELETE" not in {request.method for request in daemon.requests}
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_nothing_to_send_is_a_wrong_command(daemon: FakeDaemon, run: Run, tmp_path: Path, made: bool) -> None:
     if made:

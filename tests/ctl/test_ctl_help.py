@@ -31,6 +31,7 @@ def test_the_commands() -> None:
         *("check", "new-key"),
         *("status", "clear"),
         *("backup", "restore", "check", "export", "limit"),
+        *("remember", "search", "forget", "add", "documents"),
     }
 
 
