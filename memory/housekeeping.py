@@ -61,8 +61,8 @@ class Housekeeping:
         if self._clock.monotonic() - self._retained >= HOUR:
             self._retained = self._clock.monotonic()
             try:
-                gone = await retain(self._database, self._clock.wall())
-                log.info("retention: %d conversations went", gone)
+                if gone := await retain(self._database, self._clock.wall()):
+                    log.info("retention: %d conversations went", gone)
             except MongarsError as error:
                 log.warning("retention: %s", error.message)
         newest = backups.listed(self._directory)

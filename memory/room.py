@@ -57,6 +57,7 @@ class Memory:
         self.accounts = Accounts(self.database, clock)
         self.conversations = Conversations(self.database, clock)
         metrics = metrics or Metrics()
+        self._measure(metrics)
         self.recall = Recall(self.database, clock, embed, model, metrics)
         self.documents = Documents(state, self.database, clock, embed, model, documents, metrics)
 
@@ -136,6 +137,15 @@ class Memory:
             backups=tuple(_file(path) for path in backups.listed(self._backups)),
             warnings=tuple(self.warnings()),
         )
+
+    def _measure(self, metrics: Metrics) -> None:
+        database = self.database
+        writes = metrics.gauge("mongarsd_database_writes", "Writes since the start.")
+        commits = metrics.gauge("mongarsd_database_commits", "Commits since the start: writes that waited share one.")
+        stores = metrics.gauge("mongarsd_database_stores", "1 = it stores; 0 = `mongarsctl status` says why not.")
+        writes.source = lambda: {(): database.writes}
+        commits.source = lambda: {(): database.commits}
+        stores.source = lambda: {(): 0.0 if database.trouble else 1.0}
 
     @property
     def _backups(self) -> Path:

@@ -82,7 +82,9 @@ class Database:
             await self._writer.start()
         except (sqlite3.Error, OSError) as error:
             self._prepare()
-            raise self._translated(error) from error
+            known = translate(error, self.path) or StorageUnavailable(f"{self.path} cannot be opened: {error}")
+            self._told(known)
+            raise known from error
         except StorageUnavailable as error:
             self._prepare()
             self._told(error)

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import BadRequest, NotFound
+from mongarsd.memory.conversations.fulltext import quoted
 from mongarsd.memory.conversations.types import Details, NewTurn
 from mongarsd.memory.room import Memory
 
@@ -62,6 +68,14 @@ async def test_search_ignores_case_and_diacritics(memory: Memory) -> None:
 async def test_syntax_in_a_query_is_only_words(memory: Memory, query: str) -> None:
     await memory.conversations.create("local", [said("a near b and or not x")])
     await memory.conversations.search("local", query)
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_no_query_is_an_error(query: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE t USING fts5 (content)")
+        connection.execute("SELECT * FROM t WHERE t MATCH ?", (" AND ".join(quoted(query)) or '"x"',)).fetchall()
 
 
 async def test_signs_beside_a_word_do_not_hide_it(memory: Memory) -> None:

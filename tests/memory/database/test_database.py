@@ -163,7 +163,7 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     database = made(tmp_path / "a.db")
     await database.start()
     await database.close()
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StorageUnavailable, match="cannot be opened"):
         await made(tmp_path / "a.db", NOTES, BROKEN).start()
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
