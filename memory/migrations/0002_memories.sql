@@ -31,6 +31,8 @@ CREATE VIRTUAL TABLE memories_fts USING fts5 (
     text, content = 'memories', content_rowid = 'number', tokenize = 'unicode61 remove_diacritics 2'
 );
 
+CREATE VIRTUAL TABLE memories_words USING fts5vocab (memories_fts, 'row'); -- how many texts have a word
+
 CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
     INSERT INTO memories_fts (rowid, text) VALUES (new.number, new.text);
 END;

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 BATCH = 16
 #: Seconds between two looks when nothing called: stored turns do not call, a new model does not either.
 LOOK = 30.0
-#: Seconds until the next try after a failure.
-RETRY = 60.0
+#: Seconds until the next try after a failure, of the model and of the database.
+RETRY, SOON = 60.0, 1.0
 
 #: Batches until what waits is counted again: that looks at all of it.
 COUNT = 64
@@ -55,6 +55,8 @@ class Embedding:
                 while await self.step():
                     pass
                 self.trouble = ""
+            except StorageUnavailable as error:  # told elsewhere, and often over soon: the file is being opened
+                self.trouble, pause = error.message, SOON
             except MongarsError as error:
                 if self.trouble != error.message:
                     log.warning("memories are found by their words alone: %s", error.message)

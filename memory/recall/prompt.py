@@ -17,10 +17,12 @@ BYTES = 3
 SIMILAR = 0.3
 #: Share of the question's words from which it has, whatever the cosine.
 WORDS = 0.5
+#: Of the best one's relevance, how much another must have: a small model is led astray by what only touches the matter.
+BESIDE = 0.6
 #: Characters that are worth a line of their own.
 LEAST = 40
 
-HEAD = "Known from before (it may be out of date):"
+HEAD = "Known from before:"
 
 
 def choose(
@@ -30,11 +32,11 @@ def choose(
     left = tokens * BYTES - len(HEAD)
     said = [message.content for message in messages]
     chosen: list[tuple[Hit, Placed]] = []
-    for hit in hits:
+    relevant = [hit for hit in hits if (hit.similarity or 0.0) >= SIMILAR or hit.words >= WORDS]
+    least = BESIDE * max((hit.relevance for hit in relevant), default=0.0)
+    for hit in relevant:
         memory = hit.memory
-        if memory.id in skip or not ((hit.similarity or 0.0) >= SIMILAR or hit.words >= WORDS):
-            continue
-        if any(memory.text in text for text in said):
+        if hit.relevance < least or memory.id in skip or any(memory.text in text for text in said):
             continue
         length = _fitting(memory, left)
         if length:

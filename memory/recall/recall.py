@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from mongarsd.ground.errors import BadRequest, MongarsError
 from mongarsd.ground.job import Priority
 from mongarsd.ground.metrics import Labels, Metrics
 from mongarsd.memory.database.database import Database
+from mongarsd.memory.database.erase import erase
 from mongarsd.memory.recall import codec, rows, words
 from mongarsd.memory.recall.carried import Carried
 from mongarsd.memory.recall.embedding import Embedding
@@ -154,10 +156,9 @@ class Recall:
         return Found(hits=hits, mode="words", why=meaning)
 
     async def _by_words(self, account: str, asked: Sequence[str]) -> list[int]:
-        if not asked:
-            return []
         async with self._database.reader() as reader:
-            return await rows.with_words(reader, account, words.query(asked), RANKED)
+            match = words.narrowed(await rows.frequencies(reader, asked))
+            return await rows.with_words(reader, account, match, RANKED) if match else []
 
     async def _by_meaning(self, account: str, text: str) -> _Meaning | str:
         """Or why not."""
@@ -184,7 +185,16 @@ class Recall:
     async def _delete(self, account: str, names: Sequence[str]) -> list[Memory]:
         if not names:
             return []
-        gone = await self._database.write(lambda connection: rows.delete(connection, account, names))
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, Memory]]:
+            gone = rows.delete(connection, account, names)
+            if gone:
+                erase(connection)
+            return gone
+
+        gone = await self._database.write(work)
+        if gone:
+            await self._database.checkpoint()  # the log has the old pages too
         self._indexes.remove(account, [number for number, _ in gone])
         return [memory for _, memory in gone]
 

@@ -12,6 +12,7 @@ from mongarsd.ground.errors import NotFound
 from mongarsd.memory.accounts import ensure
 from mongarsd.memory.recall.codec import Coded
 from mongarsd.memory.recall.types import Memory, Page, Source, new_id
+from mongarsd.memory.recall.words import plain
 
 _COLUMNS = "m.id, m.text, m.source, m.created, m.updated, c.id, m.embedder, m.number"
 _WAITING = "number, account, updated, text"
@@ -131,6 +132,17 @@ async def page(reader: aiosqlite.Connection, account: str, after: str, limit: in
     )
     items = tuple(_memory(row) for row in rows[:limit])
     return Page(items=items, after=items[-1].id if len(rows) > limit else "")
+
+
+async def frequencies(reader: aiosqlite.Connection, asked: Sequence[str]) -> dict[str, int]:
+    """How many memories, of all accounts, have each of the words. 0 may be wrong for scripts that are folded by rules
+    of their own: such a word is searched all the same."""
+    found = {}
+    for word in asked:
+        async with reader.execute("SELECT doc FROM memories_words WHERE term = ?", (plain(word),)) as cursor:
+            row = await cursor.fetchone()
+            found[word] = int(row[0]) if row else 0
+    return found
 
 
 async def with_words(reader: aiosqlite.Connection, account: str, match: str, most: int) -> list[int]:

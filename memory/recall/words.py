@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: Words of one query: more make no answer better, and each costs a look into the index.
 MAX_WORDS = 24
+#: Texts that a query scores, about: each costs 1 µs here and several on a Pi, and "name" may be in half a million.
+MOST_TEXTS = 5000
 #: Characters of a text that are looked at.
 MAX_TEXT = 4000
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-def _plain(text: str) -> str:
-    """Lower case without diacritics, as `unicode61 remove_diacritics 2` indexes it."""
-    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+def plain(text: str) -> str:
+    """Lower case without diacritics, as `unicode61 remove_diacritics 2` keeps words of Latin letters."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", bare)
 
 
 #: Words that are in most sentences: they find everything, slowly. English, German, French.
 STOP = frozenset(
-    _plain("""
+    plain("""
     a about after all also am an and any are as at be because been but by can could did do does for from had has have
     he her him his how i if in into is it its just me my no not of on one or our out she should so some than that the
     their them then there these they this to up us was we were what when where which who why will with would you your
@@ -42,8 +45,8 @@ STOP = frozenset(
 
 def words(text: str) -> list[str]:
     """The different words of `text`, in order, lower case; only stop words if there are no others."""
-    found = list(dict.fromkeys(_WORD.findall(_plain(text[:MAX_TEXT]))))
-    telling = [word for word in found if word not in STOP]
+    found = list(dict.fromkeys(_WORD.findall(unicodedata.normalize("NFC", text[:MAX_TEXT].lower()))))
+    telling = [word for word in found if plain(word) not in STOP]
     return (telling or found)[:MAX_WORDS]
 
 
@@ -52,7 +55,23 @@ def query(found: Iterable[str]) -> str:
     return " OR ".join(f'"{word}"' for word in found)
 
 
+def narrowed(frequencies: Mapping[str, int]) -> str:
+    """For `MATCH`, of words and how many texts have each: those whose texts are not too many, rarest first, and the two
+    rarest of the others where they stand together. BM25 weighs what is common next to nothing anyway."""
+    rare: list[str] = []
+    common: list[str] = []
+    left = MOST_TEXTS
+    for word in sorted(frequencies, key=lambda word: (frequencies[word], word)):
+        left -= frequencies[word]
+        if left >= 0:
+            rare.append(word)
+        else:
+            common.append(word)
+    together = " AND ".join(f'"{word}"' for word in common[:2])
+    return " OR ".join(part for part in (query(rare), f"({together})" if together else "") if part)
+
+
 def share(found: Iterable[str], text: str) -> float:
     """How many of the words are in `text`, 0 to 1."""
-    wanted = set(found)
-    return len(wanted.intersection(_WORD.findall(_plain(text)))) / len(wanted) if wanted else 0.0
+    wanted = {plain(word) for word in found}
+    return len(wanted.intersection(_WORD.findall(plain(text)))) / len(wanted) if wanted else 0.0

@@ -62,6 +62,7 @@ memory.app.command(epilog=memories.REMEMBER)(memories.remember)
 memory.app.command(epilog=memories.SEARCH)(memories.search)
 memory.app.command("list", epilog=memories.LIST)(memories.list_)
 memory.app.command(epilog=memories.FORGET)(memories.forget)
+memory.app.command(epilog=memories.USE)(memories.use)
 app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
 

@@ -20,6 +20,8 @@ SEARCH = examples('mongarsctl memory search "name of the cat"', 'mongarsctl memo
 LIST = examples("mongarsctl memory list", "mongarsctl memory list --limit 100")
 FORGET = examples("mongarsctl memory forget mem_1f0c…    # as `memory list` or `memory search` names it")
 
+USE = examples("mongarsctl memory use --recall --remember", "mongarsctl memory use --no-recall")
+
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many.")]
 
 
@@ -41,6 +43,15 @@ class Hit(Struct):
     score: float
     similarity: float | None
     words: float
+
+
+class Settings(Struct):
+    recall: bool = False
+    remember: bool = False
+
+
+class Account(Struct):
+    settings: Settings
 
 
 class Hits(Struct):
@@ -110,6 +121,19 @@ def forget(
     memory = client.get(path, Memory)
     client.send("DELETE", path, msgspec.Raw)
     print(f"Forgotten: {_line(memory.text)}")
+
+
+@connected
+def use(
+    client: Client,
+    recall: Annotated[bool | None, typer.Option(help="Give chats what is remembered, unasked.")] = None,
+    remember: Annotated[bool | None, typer.Option(help='Obey "Remember that …" and "forget …".')] = None,
+    account: Annotated[str, typer.Option(help="Whose: a key's fingerprint, or local.")] = "local",
+) -> None:
+    """Say what chats of an account may do with memories; without options, show it."""
+    wanted = {name: value for name, value in (("recall", recall), ("remember", remember)) if value is not None}
+    now = client.send("POST", f"/admin/memory/accounts/{quote(account, safe='')}", Account, wanted).settings
+    print(f"recall: {'on' if now.recall else 'off'}\nremember: {'on' if now.remember else 'off'}")
 
 
 def _line(text: str) -> str:

@@ -123,6 +123,21 @@ async def test_no_text_is_syntax(room: Memory, text: str) -> None:
     assert len((await room.recall.search("local", f"{text} after")).hits) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("La clé est là", "CLE"),
+        ("Die Straße", "straße"),
+        ("안녕 세상", "안녕"),
+        ("カギ が ある", "が"),
+        ("e\u0301te\u0301", "été"),
+    ],
+)
+async def test_words_of_any_script_are_found(room: Memory, text: str, question: str) -> None:
+    await room.recall.add("local", text)
+    assert await texts(room.recall, "local", question) == [text]
+
+
 async def test_newer_wins_between_equals(room: Memory, clock: FakeClock) -> None:
     old = await room.recall.add("local", "the key is under the mat")
     clock.advance(90 * 86_400)

@@ -64,7 +64,7 @@ def test_one_that_rises_in_a_ranking_never_falls_in_the_result(given_rankings: l
     [
         ("What is the name of my cat?", ["name", "cat"]),
         ("Wie heißt meine Katze", ["heißt", "katze"]),
-        ("Où est la clé", ["cle"]),
+        ("Où est la clé", ["clé"]),
         ("where is it", ["where", "is", "it"]),
         ('"NEAR(a" * OR', ["near"]),
         ("cat CAT Cat", ["cat"]),
@@ -79,6 +79,20 @@ def test_words_of_a_question(text: str, expected: list[str]) -> None:
 def test_a_query_is_quoted_words() -> None:
     assert words.query(["near", "cat"]) == '"near" OR "cat"'
     assert words.query([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "expected"),
+    [
+        ({}, ""),
+        ({"cat": 3, "mia": 1}, '"mia" OR "cat"'),
+        ({"name": 9000, "cat": 8000}, '("cat" AND "name")'),
+        ({"name": 9000}, '("name")'),
+        ({"name": 9000, "mia": 4999, "cat": 8000, "is": 7000}, '"mia" OR ("is" AND "cat")'),
+    ],
+)
+def test_common_words_count_only_together(frequencies: dict[str, int], expected: str) -> None:
+    assert words.narrowed(frequencies) == expected
 
 
 @given(st.text())
