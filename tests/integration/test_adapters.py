@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,3 +53,26 @@ async def test_mixed_streams_say_what_each_says_alone(adapted: DaemonProcess, ur
     assert len({await say(url, model, "Tell me of rain.") for model in (MODEL, POET, CLERK)}) == 3
     loaded = [model["name"] for model in adapted.admin("/admin/models") if model["pid"]]
     assert loaded == [MODEL]
+
+
+async def test_an_adapted_answer_survives_the_death_of_its_worker(adapted: DaemonProcess, url: str) -> None:
+    """Alone. Beside others of its adapter a near tie may fall the other way: see `portions`."""
+    whole = await say(url, POET, "Tell me of the sea.")
+    text, killed = "", False
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as sdk:
+        stream = await sdk.chat.completions.create(
+            model=POET,
+            messages=[{"role": "user", "content": "Tell me of the sea."}],
+            temperature=0,
+            max_tokens=24,
+            stream=True,
+            extra_body={"cache_prompt": False},
+        )
+        async for chunk in stream:
+            text += chunk.choices[0].delta.content or ""
+            if len(text) > 10 and not killed:
+                killed = True
+                (pid,) = [model["pid"] for model in adapted.admin("/admin/models") if model["pid"]]
+                os.kill(pid, signal.SIGKILL)
+    assert killed
+    assert text == whole
