@@ -1,4 +1,4 @@
-"""Whose things these are: an account for each API key, and "local" for requests that need none."""
+"""Whose things these are: the accounts that keys and users belong to, and "local" where no key is needed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mongarsd.memory.database.database import Database
 LOCAL = "local"
 
 _Bytes = Annotated[int, Meta(ge=0, le=2**50)]
+_Limit = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,6 +25,12 @@ class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     remember: bool = False  # "Remember that …" and "forget …" in a chat are obeyed
     max_age: Annotated[float, Meta(ge=0.0, le=3_155_760_000.0)] = 0.0  # seconds a conversation is kept; 0 = for ever
     max_bytes: _Bytes = 0  # of all conversations; the oldest go first; 0 = unbounded
+    requests_per_minute: _Limit | None = None  # None = as the settings of the node say; 0 = unbounded
+    tokens_per_minute: _Limit | None = None
+    jobs: _Limit | None = None  # at the same time
+
+
+_DEFAULT = AccountSettings()
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -32,9 +39,9 @@ class Account(Struct, frozen=True, kw_only=True):
     settings: AccountSettings
 
 
-def account_id(fingerprint: str) -> str:
-    """The account of a request whose key has this fingerprint ("" = no key is needed here)."""
-    return fingerprint or LOCAL
+def account_id(account: str) -> str:
+    """The account of a request ("" = no key is needed here)."""
+    return account or LOCAL
 
 
 def ensure(connection: sqlite3.Connection, account: str, now: float) -> None:
@@ -45,6 +52,15 @@ def ensure(connection: sqlite3.Connection, account: str, now: float) -> None:
 class Accounts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
+        self._limited: dict[str, AccountSettings] = {}
+
+    def limited(self, account: str) -> AccountSettings:
+        """For its limits alone, which every request asks for: from RAM."""
+        return self._limited.get(account, _DEFAULT)
+
+    async def load(self) -> None:
+        """Raises StorageUnavailable."""
+        self._limited = {one.id: one.settings for one in await self.list() if _limits(one.settings)}
 
     async def get(self, account: str) -> Account:
         """An account that has stored nothing yet has the default settings."""
@@ -76,7 +92,16 @@ class Accounts:
             )
             return structs.replace(found, settings=settings)
 
-        return await self._database.write(work)
+        changed = await self._database.write(work)
+        self._limited.pop(account, None)
+        if _limits(changed.settings):
+            self._limited[account] = changed.settings
+        return changed
+
+
+def _limits(settings: AccountSettings) -> bool:
+    own = settings.requests_per_minute, settings.tokens_per_minute, settings.jobs
+    return own != (None, None, None)
 
 
 def _account(row: Any) -> Account:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mongarsd.ground.clock import Clock
-from mongarsd.ground.errors import NotFound, StorageUnavailable
+from mongarsd.ground.errors import Busy, MongarsError, NotFound, StorageUnavailable
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import DocumentSettings, MemorySettings
 from mongarsd.ground.status import BackupFile, MemoryStatus
 from mongarsd.ground.tasks import OnDeath, Tasks
+from mongarsd.memory.access.access import FLUSH, Access
+from mongarsd.memory.access.audit import Audit
 from mongarsd.memory.accounts import Accounts
 from mongarsd.memory.conversations.store import Conversations
 from mongarsd.memory.database import backups, files
@@ -55,6 +57,8 @@ class Memory:
             self.database, clock, at=lambda: settings().backup_at, keep=lambda: settings().backups
         )
         self.accounts = Accounts(self.database, clock)
+        self.access = Access(state, self.database, clock)
+        self.audit = Audit(self.database)
         self.conversations = Conversations(self.database, clock)
         metrics = metrics or Metrics()
         self._measure(metrics)
@@ -64,6 +68,7 @@ class Memory:
     async def start(self) -> None:
         """Raises StorageUnavailable."""
         await self.database.start()
+        await self._load()
 
     def begin(self) -> None:
         """Open the file, again and again if it cannot be opened, and keep house."""
@@ -71,6 +76,7 @@ class Memory:
         self._tasks.spawn("housekeeping", self._house.run())
         self._tasks.spawn("documents", self.documents.run())
         self._tasks.spawn("recall", self.recall.run())
+        self._tasks.spawn("access", self._keep_used())
 
     async def opened(self, seconds: float) -> None:
         """Wait for the first try to open the file, this long at most."""
@@ -80,6 +86,9 @@ class Memory:
     async def close(self) -> None:
         """Idempotent."""
         await self._tasks.close()
+        if self.database.open:
+            with contextlib.suppress(MongarsError):  # only when keys were used last
+                await self.access.flush()
         await self.database.close()
 
     def warnings(self) -> list[str]:
@@ -90,7 +99,8 @@ class Memory:
             "delete that file when you no longer need it"
             for path in files.put_away(self.database.path)
         )
-        return [text for text in (trouble and f"nothing is stored: {trouble}", self._house.trouble, *aside) if text]
+        told = (trouble and f"nothing is stored: {trouble}", self.access.warning, self._house.trouble, *aside)
+        return [text for text in told if text]
 
     async def backup(self) -> BackupFile:
         """Raises StorageUnavailable and its kinds."""
@@ -107,6 +117,7 @@ class Memory:
             await self.database.close()
             await asyncio.to_thread(self._replace, known[name])
             await self.database.start()
+            await self._load()
             self.recall.reset()
             self.documents.reset()
         return _file(known[name])
@@ -158,6 +169,18 @@ class Memory:
             log.warning("the database is kept as %s; %s takes its place", aside, backup)
         backups.install(backup, path)
 
+    async def _load(self) -> None:
+        """What every request asks for is in RAM."""
+        await self.access.load()
+        await self.accounts.load()
+
+    async def _keep_used(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH)
+            if self.database.open:
+                with contextlib.suppress(StorageUnavailable, Busy):  # tried again
+                    await self.access.flush()
+
     async def _keep_open(self) -> None:
         while True:
             async with self._opening:
@@ -165,6 +188,9 @@ class Memory:
                     with contextlib.suppress(StorageUnavailable):  # logged, and told by `warnings`
                         await self.database.start()
                         self.documents.indexing.call()
+                if self.database.open and not self.access.known:
+                    with contextlib.suppress(StorageUnavailable):
+                        await self._load()
             self._tried.set()
             await asyncio.sleep(RETRY)
 
