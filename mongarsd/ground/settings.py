@@ -44,7 +44,7 @@ class InferenceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     memory_budget: Bytes | Auto = "auto"
     gpu_layers: Annotated[int, Meta(ge=0, le=1000)] | Auto = "auto"
     queue: Annotated[int, Meta(ge=0, le=10_000)] = 64
-    max_gap: Annotated[float, Meta(ge=0.02, le=10.0)] = 0.35  # seconds a running stream may pause for a prefill chunk
+    max_gap: Annotated[float, Meta(ge=0.02, le=10.0)] = 0.33  # seconds a running stream may pause for a prefill chunk
     speculation: bool = True
     max_tokens: Annotated[int, Meta(ge=1, le=1_048_576)] = 8192
     hang_timeout: Annotated[float, Meta(ge=1.0, le=3600.0)] = 20.0
