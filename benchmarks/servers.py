@@ -77,6 +77,7 @@ def ours(
         "MONGARSD_INFERENCE_PREFILL_THREADS": str(threads),
         # The same threads for both: while the other server has its turn, ours would see a busy board and give way.
         "MONGARSD_INFERENCE_LIVE_THREADS": "false",
+        "MONGARSD_CACHE_ANSWERS": "0",  # what is measured is computed
         **more,
     }
     command = [sys.executable, "-m", "mongarsd", "--state-dir", str(state), "--listen", f"127.0.0.1:{port}"]

@@ -66,6 +66,7 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     grammar: str | None = None  # GBNF, checked; binds the answer, not the reasoning before it
     template_args: dict[str, Any] = {}  # extra names for the chat template, e.g. {"enable_thinking": false}
     sampling: Sampling = Sampling()
+    seeded: bool = False  # somebody chose the seed, so the same job may come again
     max_tokens: int | None = None  # counts `produced` too; None = what the context leaves
     stop: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=MAX_STOPS)] = ()
     logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None  # None = off; N = N alternatives a token

@@ -52,6 +52,7 @@ class DaemonProcess:
                 **clean,
                 "NOTIFY_SOCKET": str(folder / "notify"),
                 "MONGARSD_MODELS_OFFLINE": "1",
+                "MONGARSD_CACHE_ANSWERS": "0",  # a test that asks twice wants it computed twice
                 "MONGARSD_CONTROL_SOCKET": str(self.control),
                 **(env or {}),
             },
