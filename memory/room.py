@@ -17,6 +17,7 @@ from mongarsd.ground.tasks import OnDeath, Tasks
 from mongarsd.memory.access.access import FLUSH, Access
 from mongarsd.memory.access.audit import Audit
 from mongarsd.memory.accounts import Accounts
+from mongarsd.memory.conversations.responses import Responses
 from mongarsd.memory.conversations.store import Conversations
 from mongarsd.memory.database import backups, files
 from mongarsd.memory.database.database import Database
@@ -60,6 +61,7 @@ class Memory:
         self.access = Access(state, self.database, clock)
         self.audit = Audit(self.database)
         self.conversations = Conversations(self.database, clock)
+        self.responses = Responses(self.database, clock)
         metrics = metrics or Metrics()
         self._measure(metrics)
         self.recall = Recall(self.database, clock, embed, model, metrics)

@@ -15,6 +15,13 @@ Role = Literal["system", "user", "assistant", "tool"]
 MAX_PAGE = 100
 
 
+class Searched(Struct, frozen=True, omit_defaults=True):
+    """A search in documents that the model was given the results of, before the words it answers."""
+
+    queries: tuple[str, ...]
+    results: tuple[dict[str, Any], ...]  # file_id, filename, score, attributes, text
+
+
 class Details(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What only some turns have. Kept as JSON; fields of a newer version are ignored."""
 
@@ -27,9 +34,11 @@ class Details(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: tuple[dict[str, Any], ...] = ()
     tool_call_id: str = ""
     name: str = ""
+    searched: Searched | None = None
 
 
 class NewTurn(Struct, frozen=True, kw_only=True):
+    id: str = ""  # "" = made when it is stored
     role: Role
     content: str
     node: str = ""  # who ran it
@@ -38,7 +47,6 @@ class NewTurn(Struct, frozen=True, kw_only=True):
 
 
 class Turn(NewTurn, frozen=True, kw_only=True):
-    id: str
     number: int  # grows within a conversation; other tables refer to it
     conversation: str
     created: float  # seconds since the epoch
@@ -75,6 +83,6 @@ class Page(Struct, Generic[T], frozen=True):
     after: str
 
 
-def new_id(kind: Literal["conv", "msg"]) -> str:
+def new_id(kind: Literal["conv", "msg", "resp"]) -> str:
     """As long as OpenAI's, and as hard to guess."""
     return f"{kind}_{secrets.token_hex(24)}"
