@@ -30,6 +30,7 @@ class Kind(Enum):
     BLOB = ("blobs", DIGEST, "{}")  # a verified model file; the colon becomes a dash
     MANIFEST = ("manifests", NAME, "{}.json")
     ADAPTER = ("adapters", ADAPTER, "{}.json")  # a manifest too; the colon becomes a plus, which no name has
+    PRESET = ("presets", re.compile(f"{NAME.pattern}(:{NAME.pattern})?"), "{}.json")  # its colon becomes a plus too
     PARTIAL = ("partial", KEY, "{}.part")  # may be resumed after a restart
     SCRATCH = ("partial", KEY, "{}.scratch")  # never outlives the process
 
@@ -54,7 +55,7 @@ def store_path(root: Path, kind: Kind, key: str) -> Path:
     folder, grammar, file = kind.value
     if not grammar.fullmatch(key):
         raise BadRequest(f"{key[:80]!r} cannot name a file of the model store.")
-    return root / "models" / folder / file.format(key.replace(":", "+" if kind is Kind.ADAPTER else "-"))
+    return root / "models" / folder / file.format(key.replace(":", "+" if kind in (Kind.ADAPTER, Kind.PRESET) else "-"))
 
 
 def name_from_file(file: str) -> str:

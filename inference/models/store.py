@@ -1,8 +1,8 @@
 """The model store of one node: what is installed under which name, and how more of it gets there.
 
 Below `root/models`: `blobs/sha256-<hex>` (verified files, named by their digest), `manifests/<name>.json`,
-`adapters/<model>+<name>.json`, and `partial/` (what is being received). A blob appears by one rename, after
-verification; a manifest after its blob.
+`adapters/<model>+<name>.json`, `presets/` (names for ways to use a model), and `partial/` (what is being received). A
+blob appears by one rename, after verification; a manifest after its blob.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mongarsd.ground.errors import (
     SourceUnavailable,
     VerificationFailed,
 )
+from mongarsd.ground.preset import Preset
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models import derive
 from mongarsd.inference.models.attach import attach, base_of
@@ -36,6 +37,7 @@ from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
 from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report
+from mongarsd.inference.models.presets import Presets
 from mongarsd.inference.models.receive import Receiver, Requantize
 from mongarsd.inference.models.shared import Shared
 from mongarsd.inference.models.sources import is_reference, open_source
@@ -65,6 +67,7 @@ class ModelStore:
         self.catalogue = load_catalogue() if catalogue is None else catalogue
         self._offline = offline
         self._disk = disk or Disk()
+        self.presets = Presets(root, self._disk)
         self._source = source
         self._receiver = Receiver(root, self._disk, requantize, self._known)
         self._pulls: dict[tuple[Origin, ...], Shared[Blob]] = {}
@@ -120,10 +123,38 @@ class ModelStore:
                 raise ModelNotFound(self._missing(name), param="model")
             if adapters := [each.name for each in self._manifests() if base_of(each.name) == found.name]:
                 raise Conflict(f"{found.name} has adapters: remove {', '.join(adapters)} first.")
+            others = [model.name for model in self._manifests() if model.digest == found.digest]
+            if (presets := self.presets.of(found.digest)) and others == [found.name]:
+                raise Conflict(f"{found.name} has presets: remove {', '.join(presets)} first.")
             path = manifest_path(self._root, found.name)
             path.unlink()
             sync_folder(path.parent)
             self._drop(*found.digests)
+
+    def copy(self, name: str, new: str) -> None:
+        """A second name for the same files, or the same preset. Raises ModelNotFound, BadRequest, Conflict."""
+        if stored := self.presets.find(name):
+            return self.preset(new, stored.preset)
+        model = self.resolve(name)
+        new = valid_name(new.removesuffix(":latest"))
+        if model.adapter:
+            raise BadRequest(f"{model.name} is an adapter, and adapters have the names they were pulled under")
+        with self._changing, self._disk_trouble():
+            self._free(new)
+            if self.presets.find(new):
+                raise Conflict(f"{new} is the name of a preset: remove it first.")
+            write_manifest(self._root, new, model.blob, self._disk)
+        return None
+
+    def preset(self, name: str, preset: Preset) -> None:
+        """Raises BadRequest, Conflict when a model has the name."""
+        with self._changing, self._disk_trouble():
+            self._free(name)
+            self.presets.write(name, preset)
+
+    def _free(self, name: str) -> None:
+        if (found := self._find(name)) or self.catalogue.find(name):
+            raise Conflict(f"{found.name if found else name} is the name of a model: choose another, or remove it.")
 
     async def close(self) -> None:
         """Cancel the pulls; what has arrived is kept. Idempotent."""
@@ -199,6 +230,7 @@ class ModelStore:
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
                 self._drop(*before.digests)
+            self.presets.remove(name)  # a name means one thing
             return blob
 
     def _named(self, name: str, blob: Blob) -> tuple[str, Blob]:
@@ -285,7 +317,7 @@ class ModelStore:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == ".part" and time.time() - path.stat().st_mtime > KEEP_PARTIAL:
                 path.unlink()
-        for kind in MANIFESTS:
+        for kind in (*MANIFESTS, Kind.PRESET):
             for path in self._folder(kind).glob("*.tmp"):
                 path.unlink()
         models = self.installed()

@@ -189,7 +189,7 @@ class Pool:
     def status(self) -> list[WorkerStatus]:
         """Facts of every model in memory, and of those that failed."""
         now = self._clock.monotonic()
-        return [describe(s, now, self._expires_in(s)) for s in self._supervisors.values()]
+        return [describe(s, now, self._expires_in(s), self._kept(s)) for s in self._supervisors.values()]
 
     @property
     def cache(self) -> CacheMeter:
@@ -332,8 +332,10 @@ class Pool:
             return None
         since = supervisor.idle_since
         idle_for = None if since is None else self._clock.monotonic() - since
-        keep_alive = self._keep_alive.get(supervisor.model.digest, self._settings.keep_alive)
-        return expires_in(keep_alive, idle_for, used=supervisor.used)
+        return expires_in(self._kept(supervisor), idle_for, used=supervisor.used)
+
+    def _kept(self, supervisor: Supervisor) -> float:
+        return self._keep_alive.get(supervisor.model.digest, self._settings.keep_alive)
 
     def _expire(self, supervisor: Supervisor) -> None:
         """Unload it in the background if its time has come."""

@@ -35,6 +35,7 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     restarts: int
     idle_for: float  # seconds
     expires_in: float | None  # seconds; None = never, or busy
+    keep_alive: float  # seconds idle before unload; negative = never
 
 
 _NAMES: dict[WorkerState, Literal["loading", "ready", "restarting", "failed"]] = {
@@ -46,7 +47,7 @@ _NAMES: dict[WorkerState, Literal["loading", "ready", "restarting", "failed"]] =
 }
 
 
-def describe(supervisor: Supervisor, now: float, expires_in: float | None) -> WorkerStatus:
+def describe(supervisor: Supervisor, now: float, expires_in: float | None, keep_alive: float) -> WorkerStatus:
     pulse, info, idle_since = supervisor.pulse, supervisor.info, supervisor.idle_since
     return WorkerStatus(
         name=supervisor.model.name,
@@ -68,6 +69,7 @@ def describe(supervisor: Supervisor, now: float, expires_in: float | None) -> Wo
         restarts=supervisor.restarts.total,
         idle_for=now - idle_since if idle_since is not None else 0.0,
         expires_in=expires_in,
+        keep_alive=keep_alive,
     )
 
 

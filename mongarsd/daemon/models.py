@@ -11,9 +11,12 @@ from msgspec import structs
 
 from mongarsd.daemon.default_model import Arrival
 from mongarsd.ground.errors import BadRequest, Conflict, InvalidModel, ModelNotFound
-from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
+from mongarsd.ground.preset import Preset
+from mongarsd.ground.status import AvailableModel, ModelCard, ModelStatus, PullProgress
+from mongarsd.inference.models.card import read_card
 from mongarsd.inference.models.formats import capabilities
 from mongarsd.inference.models.manifest import InstalledModel
+from mongarsd.inference.models.presets import Stored
 from mongarsd.inference.models.store import ModelStore
 from mongarsd.inference.pool.pool import Pool
 from mongarsd.inference.pool.status import WorkerStatus
@@ -27,12 +30,17 @@ class NodeModels:
 
     def list(self) -> list[ModelStatus]:
         workers = {worker.digest: worker for worker in self._pool.status()}
-        return [_join(model, workers.get(model.base or model.digest)) for model in self._store.installed()]
+        models = [_join(model, workers.get(model.base or model.digest)) for model in self._store.installed()]
+        by_digest = {model.digest: model for model in models}
+        presets = (_named(stored, by_digest.get(stored.preset.model)) for stored in self._store.presets.all())
+        return [*models, *(preset for preset in presets if preset)]
 
     def get(self, name: str) -> ModelStatus:
         """Raises Loading for the default model while it is being fetched."""
         model = self._resolve(name)
-        return _join(model, next((w for w in self._pool.status() if w.digest == (model.base or model.digest)), None))
+        stored = self._store.presets.find(name)
+        status = _join(model, next((w for w in self._pool.status() if w.digest == (model.base or model.digest)), None))
+        return (stored and _named(stored, status)) or status
 
     def available(self) -> tuple[AvailableModel, ...]:
         have = {model.name for model in self._store.installed()}
@@ -55,7 +63,10 @@ class NodeModels:
         return self._store.pull(ref, name)
 
     async def remove(self, name: str) -> None:
-        """Raises Conflict while the model is in memory."""
+        """Raises Conflict while the model is in memory. Of a preset only itself."""
+        if stored := self._store.presets.find(name):
+            await asyncio.to_thread(self._store.presets.remove, stored.name)
+            return
         model = self._resolve(name)
         if any(worker.digest == model.digest and worker.state != "failed" for worker in self._pool.status()):
             raise Conflict(f"the model {model.name} is loaded; unload it first (mongarsctl models unload {model.name})")
@@ -69,17 +80,41 @@ class NodeModels:
     async def unload(self, name: str) -> None:
         """Also of a model that is no longer installed. Raises BadRequest for an adapter."""
         with contextlib.suppress(ModelNotFound, InvalidModel):
-            if self._store.resolve(name).adapter:
+            model = self._resolve(name)
+            if model.adapter:
                 raise BadRequest(f"{name} is an adapter and goes with its model: unload that", param="name")
+            name = model.digest
         await self._pool.unload(name)
 
+    def keep_alive(self, name: str, seconds: float) -> None:
+        self._pool.set_keep_alive(name, seconds)
+
+    async def card(self, name: str) -> ModelCard:
+        return await asyncio.to_thread(read_card, self._resolve(name))
+
+    async def preset(self, name: str, preset: Preset) -> None:
+        await asyncio.to_thread(self._store.preset, name, preset)
+
+    async def copy(self, name: str, new: str) -> None:
+        await asyncio.to_thread(self._store.copy, name, new)
+
     def _resolve(self, name: str) -> InstalledModel:
+        """A preset's model."""
         try:
+            if stored := self._store.presets.find(name):
+                return self._store.resolve(stored.preset.model)
             return self._store.resolve(name)
         except ModelNotFound:
             entry = self._store.catalogue.find(name)
             self._arrival.raise_if_coming(entry.name if entry else name)
             raise
+
+
+def _named(stored: Stored, model: ModelStatus | None) -> ModelStatus | None:
+    """The model under a preset's name; None when it has gone."""
+    if model is None:
+        return None
+    return structs.replace(model, name=stored.name, preset=stored.preset, modified=stored.modified)
 
 
 def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:

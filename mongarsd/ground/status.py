@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
+
+from mongarsd.ground.preset import Preset
 
 
 class Reasoned(Struct, frozen=True):
@@ -49,6 +51,16 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     restarts: int = 0
     idle_for: float = 0.0  # seconds
     expires_in: float | None = None  # seconds until unload; None = never
+    keep_alive: float = -1.0  # seconds that it may be idle before; negative = for ever
+    preset: Preset | None = None  # then this is a name for a way to use the model
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """What a model's file says of itself."""
+
+    format: Literal["gguf", "onnx"]
+    template: str  # Jinja; "" = none
+    info: dict[str, Any]  # numbers, texts and truth values, by GGUF's keys
 
 
 class BoardStatus(Struct, frozen=True, kw_only=True):
@@ -99,14 +111,27 @@ class CacheTier(Struct, frozen=True, kw_only=True):
     evictions: int = 0  # blocks of 64 tokens
 
 
+class AnswerCache(Struct, frozen=True, kw_only=True):
+    """Whole answers that can be given again. Counted since the daemon started."""
+
+    answers: int = 0
+    bytes: int = 0
+    budget: int = 0  # bytes; 0 = off
+    ttl: float = 0.0  # seconds
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0  # for want of room, or too old
+
+
 class CacheStatus(Struct, frozen=True, kw_only=True):
-    """The prefix cache: KV cells, RAM, disk."""
+    """The prefix cache: KV cells, RAM, disk; and whole answers."""
 
     directory: str
     tiers: tuple[CacheTier, ...]
     misses: int = 0  # answers that found nothing stored
     written_today: int = 0  # bytes
     writes_per_day: int = 0  # bytes
+    answers: AnswerCache = AnswerCache()
 
 
 class BackupFile(Struct, frozen=True, kw_only=True):

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from mongarsd.ground.errors import ModelNotFound, MongarsError
-from mongarsd.ground.status import AvailableModel, BoardStatus, ModelStatus, NodeStatus, PullProgress
+from msgspec import structs
 
-TINY = ModelStatus(name="tiny", digest="sha256:" + "1" * 64, size=1000, context_length=2048, modified=1_700_000_000.5)
+from mongarsd.ground.errors import ModelNotFound, MongarsError
+from mongarsd.ground.preset import Preset
+from mongarsd.ground.status import AvailableModel, BoardStatus, ModelCard, ModelStatus, NodeStatus, PullProgress
+
+TINY = ModelStatus(
+    name="tiny",
+    digest="sha256:" + "1" * 64,
+    size=1000,
+    context_length=2048,
+    modified=1_700_000_000.5,
+    parameters=134_515_008,
+    architecture="llama",
+    capabilities=("completion", "tools"),
+)
 
 
 class FakeModels:
@@ -24,7 +36,7 @@ class FakeModels:
 
     def get(self, name: str) -> ModelStatus:
         for model in self.models.values():
-            if name in (model.name, model.digest):
+            if name.removesuffix(":latest") in (model.name, model.digest):
                 return model
         raise ModelNotFound(f"there is no model {name[:64]!r} here; see the list")
 
@@ -51,6 +63,20 @@ class FakeModels:
 
     async def unload(self, name: str) -> None:
         self.calls.append(("unload", self.get(name).name))
+        if self.fail:
+            raise self.fail
+
+    def keep_alive(self, name: str, seconds: float) -> None:
+        self.calls.append(("keep_alive", self.get(name).name, f"{seconds:g}"))
+
+    async def card(self, name: str) -> ModelCard:
+        return ModelCard(format="gguf", template="{{ messages }}", info={"general.architecture": "llama"})
+
+    async def preset(self, name: str, preset: Preset) -> None:
+        self.models[name] = structs.replace(self.get(preset.model), name=name, preset=preset)
+
+    async def copy(self, name: str, new: str) -> None:
+        self.models[new] = structs.replace(self.get(name), name=new)
 
 
 def node_status() -> NodeStatus:

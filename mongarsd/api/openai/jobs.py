@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from mongarsd.api.openai.requests import (
 )
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job, Message, Priority
+from mongarsd.ground.preset import NOTHING, Preset
 from mongarsd.ground.sampling import Sampling
 from mongarsd.ground.status import ModelStatus
 
@@ -38,11 +39,12 @@ class Order(NamedTuple):
     account: str
     max_tokens: int  # inference.max_tokens
     adapter: str = ""  # digest
+    preset: Preset | None = None
 
 
 def order_of(model: ModelStatus, account: str, max_tokens: int) -> Order:
     """`model` may be an adapter: then its base is the model."""
-    return Order(model.base or model.digest, account, max_tokens, model.digest if model.base else "")
+    return Order(model.base or model.digest, account, max_tokens, model.digest if model.base else "", model.preset)
 
 
 def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
@@ -59,7 +61,9 @@ def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
     first = _job(request, order, request.max_completion_tokens or request.max_tokens)
     first = msgspec.structs.replace(
         first,
-        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages)),
+        messages=_with_preset(
+            tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages)), order.preset
+        ),
         template_args=args,
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
         **chat_form(request),
@@ -83,26 +87,48 @@ def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
     return _choices((msgspec.structs.replace(base, **prompt) for prompt in prompts), n)
 
 
+def _with_preset(messages: tuple[Message, ...], preset: Preset | None) -> tuple[Message, ...]:
+    """As Ollama does: the preset's system message unless there is one, then its examples, then what was asked."""
+    if preset is None:
+        return messages
+    system, asked = messages[:1], messages[1:]
+    if messages and messages[0].role != "system":
+        system, asked = (Message(role="system", content=preset.system),) if preset.system else (), messages
+    return (*system, *preset.messages, *asked)
+
+
 def _job(request: Options, order: Order, max_tokens: int | None) -> Job:
+    preset = order.preset or NOTHING
+    stop = preset.stop if request.stop is None else request.stop
+    max_tokens = max_tokens or preset.max_tokens
     return Job(
         id="",
         model=order.model,
         adapter=order.adapter,
-        sampling=_sampling(request),
+        sampling=_sampling(request, preset.sampling),
+        seeded=_seed(request, preset.sampling) is not None,
         max_tokens=min(max_tokens or order.max_tokens, order.max_tokens),
-        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
         cache_prompt=request.cache_prompt is not False,
         priority=request.priority or Priority.INTERACTIVE,
         account=order.account,
     )
 
 
-def _sampling(request: Options) -> Sampling:
+def _sampling(request: Options, preset: Mapping[str, Any]) -> Sampling:
+    """`preset` counts where the request says nothing."""
     given: dict[str, Any] = {name: getattr(request, name) for name in SAMPLING}
-    given["seed"] = secrets.randbelow(SEEDS) if request.seed is None else request.seed % SEEDS
+    given |= {name: value for name, value in preset.items() if given.get(name) is None}
+    seed = _seed(request, preset)
+    given["seed"] = secrets.randbelow(SEEDS) if seed is None else seed % SEEDS
     given["logit_bias"] = tuple(request.logit_bias.items()) if request.logit_bias else None
     given["samplers"] = tuple(request.samplers) if request.samplers is not None else None
     return Sampling(**{name: value for name, value in given.items() if value is not None})
+
+
+def _seed(request: Options, preset: Mapping[str, Any]) -> int | None:
+    """The one that was chosen."""
+    return preset.get("seed") if request.seed is None else request.seed
 
 
 def _choices(prompts: Iterable[Job], n: int) -> list[Job]:

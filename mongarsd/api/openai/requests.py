@@ -30,13 +30,13 @@ SAMPLING = tuple(one.name for one in structs.fields(Sampling) if one.name not in
 if TYPE_CHECKING:
     SamplerName = str
 
-    class _SamplingFields(Struct, frozen=True, kw_only=True):
+    class SamplingFields(Struct, frozen=True, kw_only=True):
         """Every field of Sampling that has the same form on the wire, or None."""
 else:
     SamplerName = Literal[SAMPLER_ORDER]
     # Made from Sampling, so that a range is written down once.
-    _SamplingFields = defstruct(
-        "_SamplingFields",
+    SamplingFields = defstruct(
+        "SamplingFields",
         [(one.name, one.type | None, None) for one in structs.fields(Sampling) if one.name in SAMPLING],
         frozen=True,
         kw_only=True,
@@ -47,7 +47,7 @@ class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
 
 
-class Options(_SamplingFields, frozen=True, kw_only=True):
+class Options(SamplingFields, frozen=True, kw_only=True):
     """What chat and plain completions have in common."""
 
     model: Annotated[str, Meta(max_length=256)] | None = None  # absent = models.default

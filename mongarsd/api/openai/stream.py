@@ -24,10 +24,13 @@ class EventStream:
     Backpressure is the connection's: `send` waits while the client does not read, for `server.write_timeout` at most.
     """
 
+    media = "text/event-stream; charset=utf-8"
+    ping = PING
+
     def __init__(self, request: web.Request, interval: float, headers: Mapping[str, str] | None = None) -> None:
         self.response = web.StreamResponse(
             headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
+                "Content-Type": self.media,
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",  # nginx: hand on at once
                 **(headers or {}),
@@ -60,8 +63,12 @@ class EventStream:
             await asyncio.wait({self._pinger})
         if not isinstance(error, Exception) or isinstance(error, ConnectionError) or not self.response.prepared:
             return False
-        await self.response.write(b"data: " + errors.answer(error).body + b"\n\n")
+        await self.response.write(self.failure(error))
         return True
+
+    def failure(self, error: Exception) -> bytes:
+        """The last event."""
+        return b"data: " + errors.answer(error).body + b"\n\n"
 
     async def _ping(self) -> None:
         while True:
@@ -73,6 +80,6 @@ class EventStream:
                 if not self.response.prepared:
                     await self.response.prepare(self._request)
                 # Without drain: a task that is cancelled in a drain cancels it for the others too.
-                await cast(StreamWriter, self._request.writer).write(PING, drain=False)
+                await cast(StreamWriter, self._request.writer).write(self.ping, drain=False)
             except ConnectionError:
                 return  # the handler is being cancelled
