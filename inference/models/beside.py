@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from msgspec import Meta, Struct
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.catalogue import Beside
 from mongarsd.inference.models.names import BESIDE
+from mongarsd.inference.models.onnx_weights import DataFile, role
 
 TOKENIZER = "tokenizer"
 MAX_TOKENIZER = 64 << 20  # bytes; vocabularies of 250,000 words have 17 MB
@@ -38,6 +40,14 @@ def beside(ref: str) -> tuple[Beside, ...]:
         folder = str(Path(folder).parent)  # a copy of a repository
     return tuple(
         Beside(role=role, ref=f"{prefix}:{folder}/{name}", chat=role != TOKENIZER) for role, name in BESIDE.items()
+    )
+
+
+def weights(ref: str, files: Sequence[DataFile]) -> tuple[Beside, ...]:
+    """Where the other files with weights of a model lie: in its own folder."""
+    folder = ref.rpartition("/")[0]
+    return tuple(
+        Beside(role=role(index), ref=f"{folder}/{file.name}", size=file.size) for index, file in enumerate(files)
     )
 
 

@@ -13,6 +13,7 @@ from mongarsd.inference.models.container import Container, open_container
 from mongarsd.inference.models.gguf import GgufHeader, Purpose, header_of
 from mongarsd.inference.models.lora import check_adapter, is_adapter
 from mongarsd.inference.models.onnx import SCORES, OnnxHeader, read_onnx
+from mongarsd.inference.models.onnx_weights import DataFile
 from mongarsd.inference.text.template import thinks
 
 #: protobuf: field 1 (ir_version), a varint. Every exporter writes it first.
@@ -44,6 +45,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     state_bytes: int = 0  # of a sequence, however long: recurrent layers
     causal: bool = True  # tokens see only those before them
     float_bytes: int = 0  # of ONNX weights as 32-bit numbers
+    data: tuple[DataFile, ...] = ()  # other files with weights of an ONNX model
     adapter: bool = False  # a LoRA adapter, of use only with a model of its architecture
 
 
@@ -109,6 +111,7 @@ def of_onnx(header: OnnxHeader) -> Facts:
             repacks=False,
             licence="",
             format="onnx",
+            data=header.data,
             vocabulary=decoder.vocabulary,
         )
     return Facts(
@@ -124,6 +127,7 @@ def of_onnx(header: OnnxHeader) -> Facts:
         kind="rerank" if header.output in SCORES else "embedding",
         dimensions=0 if header.output in SCORES else header.dimensions,
         float_bytes=header.float_bytes,
+        data=header.data,
     )
 
 

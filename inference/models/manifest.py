@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.formats import Facts
 from mongarsd.inference.models.names import DIGEST, Kind, store_path
+from mongarsd.inference.models.onnx_weights import role as weights_role
 
 Digest = Annotated[str, Meta(pattern=f"^{DIGEST.pattern}$")]
 MAX_MANIFEST = 1 << 16  # bytes
@@ -34,6 +35,11 @@ class Blob(Facts, frozen=True, kw_only=True):
     derivation: str | None = None  # the type it was requantized to
     files: dict[str, Companion] = field(default_factory=dict)  # by role
     base: str = ""  # digest of the model that an adapter is for
+
+    @property
+    def weights(self) -> int:
+        """Bytes of all files with weights."""
+        return self.size + sum(self.files[weights_role(index)].size for index in range(len(self.data)))
 
     @property
     def digests(self) -> tuple[str, ...]:

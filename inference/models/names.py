@@ -23,6 +23,9 @@ BESIDE = {
     "template": "chat_template.jinja",
 }
 
+#: A folder beside a blob, named after it, in which a worker sees the files of one model under the names the model uses.
+OPEN = ".open"
+
 
 class Kind(Enum):
     """What the store keeps: (folder, grammar of the key, file name made from the key)."""

@@ -1,6 +1,6 @@
 """What an ONNX file says of its model, read without onnxruntime: a walk over the protobuf's own lengths.
 
-No weights are read. What is not a whole, self-contained model is refused here, before native code sees it.
+No weights are read. What is not a whole model is refused here, before native code sees it.
 Field numbers: onnx/onnx.proto3.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections import Counter
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 
 from msgspec import Struct
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.onnx_decoder import DecoderHeader, Node, Value, is_decoder, read_decoder
+from mongarsd.inference.models.onnx_weights import DataFile, Quantized, Tensor, count, files, place
 
 MAX_SIZE = 2 << 30  # bytes; protobuf's own limit for one message
 MAX_ITEMS = 200_000  # fields of all messages that are looked into; a model of 24 layers has 40,000
@@ -26,8 +25,8 @@ MAX_WIDTH = 1 << 16  # numbers in a vector
 REQUIRED = frozenset({"input_ids", "attention_mask"})
 KNOWN = REQUIRED | {"token_type_ids", "position_ids"}
 INT64 = 7
-#: TensorProto.DataType -> the name in lists
-TYPES = {1: "F32", 2: "INT8", 3: "INT8", 10: "F16", 16: "BF16", 21: "INT4", 22: "INT4"}
+#: Nodes whose tables are packed
+PACKED = frozenset({"MatMulNBits", "GatherBlockQuantized"})
 #: Outputs in order of preference: vectors of whole texts, then those of tokens, which are averaged.
 POOLED = ("sentence_embedding",)
 TOKENS = ("last_hidden_state", "token_embeddings")
@@ -43,6 +42,7 @@ class OnnxHeader(Struct, frozen=True, kw_only=True):
     dimensions: int  # numbers in a vector; 1 = a score of relevance
     parameters: int
     quantization: str  # the type of most weights: "INT8", "F32", …
+    data: tuple[DataFile, ...] = ()  # files with weights, that must lie beside the model
     float_bytes: int  # of the weights as 32-bit numbers: what onnxruntime holds of most small exports
     decoder: DecoderHeader | None = None  # of a model that chats
 
@@ -61,12 +61,15 @@ def read_onnx(path: Path) -> OnnxHeader:
 
 
 class _Walk:
-    """One pass over a file. `weights` counts the elements by type."""
+    """One pass over a file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._items = 0
-        self._weights: Counter[int] = Counter()
+        self._tensors: dict[str, Tensor] = {}  # by name
+        self._nameless: list[Tensor] = []
+        self._places: list[DataFile] = []
+        self._packed_nodes: list[Quantized] = []
         self._nodes: list[Node] = []  # of the outermost graph
 
     def header(self) -> OnnxHeader:
@@ -93,15 +96,16 @@ class _Walk:
     def _header(
         self, inputs: tuple[str, ...], output: str, dimensions: int, decoder: DecoderHeader | None = None
     ) -> OnnxHeader:
-        parameters = self._weights.total()
-        common = self._weights.most_common(1)[0][0] if parameters else 1
+        parameters, common = count(self._tensors, self._nameless, self._packed_nodes)
+        stored = sum(tensor.size for tensor in (*self._tensors.values(), *self._nameless))
         return OnnxHeader(
             inputs=inputs,
             output=output,
             dimensions=dimensions,
             parameters=parameters,
-            quantization=TYPES.get(common, f"type {common}"),
-            float_bytes=parameters * 4,
+            quantization=common,
+            data=files(self._places),
+            float_bytes=stored * 4,
             decoder=decoder,
         )
 
@@ -141,7 +145,8 @@ class _Walk:
                         self._tensor(*inner[1:])
 
     def _node(self, start: int, end: int, depth: int) -> None:
-        kind, accuracy = "", 0
+        kind = ""
+        numbers: dict[str, int] = {}
         names: dict[int, list[str]] = {1: [], 2: []}  # inputs, outputs
         for field in self._fields(start, end):
             if field[0] in names:
@@ -149,12 +154,14 @@ class _Walk:
             elif field[0] == 4:
                 kind = self._text(*field[1:])
             elif field[0] == 5:  # attributes hold tensors and graphs
-                accuracy = self._attribute(field, depth) or accuracy
-        if depth == 0:
-            self._nodes.append(Node(kind, tuple(names[1]), tuple(names[2]), accuracy))
+                name, value = self._attribute(field, depth)
+                numbers[name] = value
+        if kind in PACKED:
+            self._packed_nodes.append(Quantized(tuple(names[1]), kind, numbers))
+        self._nodes.append(Node(kind, tuple(names[1]), tuple(names[2]), numbers.get("accuracy_level", 0), depth))
 
-    def _attribute(self, attribute: Field, depth: int) -> int:
-        """The number, if it is an `accuracy_level`."""
+    def _attribute(self, attribute: Field, depth: int) -> tuple[str, int]:
+        """Its name, and its value if that is a number."""
         name, value = "", 0
         for inner in self._fields(*attribute[1:]):
             if inner[0] == 1:
@@ -165,11 +172,12 @@ class _Walk:
                 self._tensor(*inner[1:])
             elif inner[0] in (6, 11):
                 self._graph(inner, depth + 1)
-        return value if name == "accuracy_level" else 0
+        return name, value
 
     def _tensor(self, start: int, end: int) -> None:
         dims: list[int] = []
-        kind = 0
+        kind, name, outside = 0, "", False
+        entries: dict[str, str] = {}
         for number, first, last in self._fields(start, end):
             if number == 1 and last == -1:
                 dims.append(first)
@@ -177,12 +185,28 @@ class _Walk:
                 dims += self._packed(first, last)
             elif number == 2:
                 kind = first
-            elif number == 13 or (number == 14 and first == 1):
-                raise InvalidModel("The ONNX model keeps weights in other files, which is not supported.")
-        size = prod(dims)
-        if size > 16 * MAX_SIZE:
+            elif number == 8:
+                name = self._text(first, last)
+            elif number == 13:
+                outside = True
+                key, value = self._entry(first, last)
+                entries[key] = value
+            elif number == 14:
+                outside = outside or first == 1
+        tensor = Tensor(kind, tuple(dims))
+        if tensor.size > 16 * MAX_SIZE:
             raise InvalidModel("A tensor of the ONNX model claims an impossible size.")
-        self._weights[kind] += size
+        if outside:
+            self._places.append(place(tensor, entries))
+        if name:
+            self._tensors[name] = tensor
+        else:
+            self._nameless.append(tensor)
+
+    def _entry(self, start: int, end: int) -> tuple[str, str]:
+        """A StringStringEntryProto."""
+        pair = {field[0]: self._text(*field[1:]) for field in self._fields(start, end)}
+        return pair.get(1, ""), pair.get(2, "")
 
     def _tensor_name(self, start: int, end: int) -> str:
         return next((self._text(*field[1:]) for field in self._fields(start, end) if field[0] == 8), "")

@@ -42,6 +42,7 @@ class Node(NamedTuple):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     accuracy: int  # the attribute `accuracy_level`; 0 = none
+    depth: int = 0  # graphs it is inside of
 
 
 class DecoderHeader(Struct, frozen=True, kw_only=True):
@@ -107,8 +108,8 @@ def read_decoder(inputs: Mapping[str, Value], outputs: Mapping[str, Value], node
 
 
 def _shared(caches: set[str], nodes: list[Node]) -> bool:
-    """Nothing but attention sees a past, and it alone makes each present."""
-    users = [node.kind for node in nodes if caches.intersection(node.inputs)]
+    """Nothing but attention sees a past, and it alone makes each present. Not so in the branches of merged decoders."""
+    users = [node.kind if node.depth == 0 else "" for node in nodes if caches.intersection(node.inputs)]
     presents = {name.replace("past_key_values", "present") for name in caches}
     made = {name for node in nodes if node.kind == ATTENTION for name in presents.intersection(node.outputs)}
     return made == presents and set(users) == {ATTENTION}

@@ -15,13 +15,14 @@ from msgspec import structs
 
 from mongarsd.ground.errors import InvalidModel, NotFound, SourceUnavailable, VerificationFailed
 from mongarsd.ground.status import PullProgress
-from mongarsd.inference.models.beside import check, context_of
+from mongarsd.inference.models.beside import check, context_of, weights
 from mongarsd.inference.models.catalogue import Beside, Origin
 from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.formats import inspect, of_gguf
 from mongarsd.inference.models.gguf import GgufHeader
 from mongarsd.inference.models.manifest import Blob, Companion, describe
 from mongarsd.inference.models.names import Kind, store_path
+from mongarsd.inference.models.onnx_weights import role, sealed
 from mongarsd.inference.models.partial import Partial, Report
 from mongarsd.inference.models.sources.base import Offer, Source
 from mongarsd.inference.models.threads import PIECE, in_thread
@@ -33,8 +34,11 @@ Known = Callable[[str, str | None], Blob | None]
 
 
 class Receiver:
-    def __init__(self, root: Path, disk: Disk, requantize: Requantize, known: Known) -> None:
+    def __init__(
+        self, root: Path, disk: Disk, requantize: Requantize, known: Known, source: Callable[[str], Source]
+    ) -> None:
         self._root = root
+        self._source = source
         self._disk = disk
         self._requantize = requantize
         self._known = known
@@ -53,18 +57,32 @@ class Receiver:
             chat = [(part, beside) for part, beside in companions if part.chat]
             return await self._receive(origin, source, offer, wanted, key, report, files, chat)
 
-    async def _receive_beside(self, part: Beside, source: Source, report: Report) -> Companion:
+    async def _receive_beside(self, part: Beside, source: Source, report: Report, least: int = 0) -> Companion:
+        """`least`: bytes that it must have."""
         origin = Origin(ref=part.ref, sha256=part.sha256, size=part.size)
         offer, wanted, key = await self._ask(origin, source, report)
+        if offer.size is not None:
+            _check_length(source, offer.size, least)  # before gigabytes are fetched for nothing
         async with self._locks.setdefault(key, asyncio.Lock()):
             digest = f"sha256:{wanted}"
             if wanted and (blob := store_path(self._root, Kind.BLOB, digest)).exists():
                 return Companion(digest=digest, size=blob.stat().st_size, source=source.ref)
             async with self._received(origin, source, offer, wanted, key, report) as (digest, file):
-                await in_thread(check, part.role, file)
+                if least:
+                    _check_length(source, file.stat().st_size, least)
+                else:
+                    await in_thread(check, part.role, file)
                 companion = Companion(digest=digest, size=file.stat().st_size, source=source.ref)
                 await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
                 return companion
+
+    async def _receive_weights(self, data: Beside, report: Report) -> Companion:
+        """Raises InvalidModel when the file is missing, or shorter than the model says of it."""
+        name, least = data.ref.rpartition("/")[2], data.size or 0
+        try:
+            return await self._receive_beside(data, self._source(data.ref), report, least)
+        except NotFound:
+            raise InvalidModel(f"The model keeps weights in {name}, which is not beside it.", param="ref") from None
 
     async def _ask(self, origin: Origin, source: Source, report: Report) -> tuple[Offer, str | None, str]:
         """What the source offers, the hash the file must have, and the key of the unfinished file."""
@@ -89,7 +107,10 @@ class Receiver:
         chat: Sequence[tuple[Beside, Source]],
     ) -> Blob:
         async with self._received(origin, source, offer, wanted, key, report) as (digest, part):
-            if (await in_thread(inspect, part)).kind == "chat":
+            facts = await in_thread(inspect, part)
+            for data in weights(source.ref, facts.data):
+                files[data.role] = await self._receive_weights(data, report)
+            if facts.kind == "chat":
                 for companion, beside in chat:
                     with suppress(NotFound):  # not every model has all of them
                         files[companion.role] = await self._receive_beside(companion, beside, report)
@@ -156,6 +177,11 @@ class Receiver:
         elif facts.format == "onnx" and facts.kind == "chat" and (config := files.get("config")):
             trained = await in_thread(context_of, store_path(self._root, Kind.BLOB, config.digest))
             facts = structs.replace(facts, context_length=trained or facts.context_length)
+        if facts.data:
+            file = part.with_suffix(".scratch") / "model.onnx"
+            await in_thread(shutil.copyfile, part, file)
+            await in_thread(_append, file, sealed([files[role(index)].digest for index in range(len(facts.data))]))
+            digest = await _settle(file)
         if derivation:
             file = part.with_suffix(".scratch") / "model.gguf"
             facts = of_gguf(await self._requantize(part, file, derivation, self._disk, report))
@@ -173,6 +199,19 @@ class Receiver:
         await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
         part.unlink(missing_ok=True)  # noqa: ASYNC240 (an intermediate file: one system call)
         return blob
+
+
+def _check_length(source: Source, size: int, least: int) -> None:
+    """Raises InvalidModel."""
+    if size < least:
+        raise InvalidModel(
+            f"{source.ref} has {size} bytes, but the model says of its weights that they end at {least}.", param="ref"
+        )
+
+
+def _append(file: Path, data: bytes) -> None:
+    with file.open("ab") as end:
+        end.write(data)
 
 
 def _move(file: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk, sync_folder
 from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
-from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, Kind, name_from_file, store_path, valid_name
+from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, OPEN, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report
 from mongarsd.inference.models.presets import Presets
 from mongarsd.inference.models.receive import Receiver, Requantize
@@ -69,7 +69,7 @@ class ModelStore:
         self._disk = disk or Disk()
         self.presets = Presets(root, self._disk)
         self._source = source
-        self._receiver = Receiver(root, self._disk, requantize, self._known)
+        self._receiver = Receiver(root, self._disk, requantize, self._known, source)
         self._pulls: dict[tuple[Origin, ...], Shared[Blob]] = {}
         self._changing = threading.Lock()  # manifests and the blobs they refer to change together
         (root / "models").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -317,6 +317,8 @@ class ModelStore:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == ".part" and time.time() - path.stat().st_mtime > KEEP_PARTIAL:
                 path.unlink()
+        for path in self._folder(Kind.BLOB).glob(f"*{OPEN}"):
+            shutil.rmtree(path, ignore_errors=True)
         for kind in (*MANIFESTS, Kind.PRESET):
             for path in self._folder(kind).glob("*.tmp"):
                 path.unlink()

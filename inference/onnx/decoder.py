@@ -16,6 +16,7 @@ from mongarsd.inference.models.onnx import read_onnx
 from mongarsd.inference.models.onnx_decoder import DecoderHeader
 from mongarsd.inference.onnx.cells import Array, Cells, GrownCells, SharedCells
 from mongarsd.inference.onnx.runtime import give_back, one_line, options, providers
+from mongarsd.inference.onnx.weights import together
 from mongarsd.inference.worker.protocol import Load
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,10 @@ class Decoder:
             )
         ort.set_default_logger_severity(3)  # errors
         try:
-            self._session = ort.InferenceSession(load.path, options(ort, load), providers=offered)
+            with together(load.path, found.data, load.files) as path:
+                self._session = ort.InferenceSession(path, options(ort, load), providers=offered)
+        except InvalidModel:
+            raise
         except Exception as error:  # onnxruntime's errors have no common class
             raise InvalidModel(f"onnxruntime cannot use the model: {one_line(error)}") from None
         give_back()

@@ -11,6 +11,7 @@ from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.embed.batches import Tokens
 from mongarsd.inference.models.onnx import SCORES, TOKENS, read_onnx
 from mongarsd.inference.onnx.runtime import give_back, one_line, options, providers
+from mongarsd.inference.onnx.weights import together
 from mongarsd.inference.worker.protocol import Load
 
 PROBE = (0, 1)  # any two tokens
@@ -31,7 +32,8 @@ class Session:
         self.build = f"onnxruntime {ort.__version__}"
         ort.set_default_logger_severity(3)  # errors
         try:
-            self._session = ort.InferenceSession(load.path, options(ort, load), providers=providers(ort, load)[0])
+            with together(load.path, self._header.data, load.files) as path:
+                self._session = ort.InferenceSession(path, options(ort, load), providers=providers(ort, load)[0])
             self.vectors([array("i", PROBE)])
         except InvalidModel:
             raise

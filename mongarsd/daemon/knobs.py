@@ -76,7 +76,7 @@ class Knobs:
         return self._plan_reading(model, need, context)
 
     def _plan_onnx(self, model: InstalledModel) -> WorkerPlan:
-        need = estimate_onnx(model.size, model.float_bytes)
+        need = estimate_onnx(model.weights, model.float_bytes)
         files = {role: str(path) for role, path in model.paths.items()}
         return structs.replace(self._plan_reading(model, need, model.context_length), files=files, backend="onnx")
 
@@ -104,7 +104,7 @@ class Knobs:
 
 def facts(model: InstalledModel) -> ModelFacts:
     return ModelFacts(
-        weights=model.size if model.format == "gguf" else onnx_decoder_weights(model.size),
+        weights=model.size if model.format == "gguf" else onnx_decoder_weights(model.weights),
         kv_bytes_per_token=model.kv_bytes_per_token,
         state_bytes=model.state_bytes,
         context_train=model.context_length,

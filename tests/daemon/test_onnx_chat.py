@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fakes.daemon_process import DaemonProcess
-from fakes.tiny_decoder import CONTEXT, WORDS, greedy, write_decoder
+from fakes.tiny_decoder import CONTEXT, WORDS, greedy, scatter, write_decoder
 
 from mongarsd.inference.models.store import ModelStore
 
@@ -21,11 +21,14 @@ from mongarsd.inference.models.store import ModelStore
 def daemon() -> Iterator[DaemonProcess]:
     folder = Path(tempfile.mkdtemp(prefix="m"))  # short: a Unix socket's path has at most 107 bytes
     write_decoder(folder / "tiny")
+    scatter(write_decoder(folder / "apart"))
+    (scatter(write_decoder(folder / "cut")).parent / "model.onnx_data").write_bytes(b"")
 
     async def pull() -> None:
         store = ModelStore(folder / "s", offline=True)
-        async for _ in store.pull(f"file:{folder / 'tiny'}"):
-            pass
+        for name in ("tiny", "apart"):
+            async for _ in store.pull(f"file:{folder / name}"):
+                pass
         model = store.resolve("tiny")
         assert (model.format, model.kind, model.context_length) == ("onnx", "chat", CONTEXT)
         assert set(model.files) == {"tokenizer", "tokens", "config", "generation", "template"}
@@ -51,8 +54,9 @@ def post(daemon: DaemonProcess, **fields: Any) -> tuple[int, Any]:
     return response.status, json.loads(response.read())
 
 
-def test_an_answer_is_what_numpy_says(daemon: DaemonProcess) -> None:
-    status, body = post(daemon, prompt="the end")
+@pytest.mark.parametrize("model", ["tiny", "apart"])
+def test_an_answer_is_what_numpy_says(daemon: DaemonProcess, model: str) -> None:
+    status, body = post(daemon, model=model, prompt="the end")
     assert status == 200, body
     said = greedy([WORDS.index(letter) for letter in "the end"], 30)
     assert body["choices"][0]["text"] == "".join(WORDS[token] for token in said)
@@ -63,3 +67,11 @@ def test_a_schema_is_refused_with_the_reason_and_the_worker_lives(daemon: Daemon
     assert status == 400, body
     assert "ONNX" in body["error"]["message"]
     assert post(daemon, prompt="ab")[0] == 200
+
+
+def test_a_model_whose_weights_are_cut_is_refused_with_the_reason(daemon: DaemonProcess) -> None:
+    connection = daemon.connect()
+    body = json.dumps({"model": f"file:{daemon.folder / 'cut'}", "stream": False})
+    connection.request("POST", "/api/pull", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert (response.status, "model.onnx_data has 0 bytes" in response.read().decode()) == (422, True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
@@ -164,4 +165,24 @@ def write_decoder(folder: Path, model: bytes | None = None) -> Path:
     (folder / "chat_template.jinja").write_text(template)
     path = folder / "model.onnx"
     path.write_bytes(tiny_decoder() if model is None else model)
+    return path
+
+
+def scatter(path: Path, names: Sequence[str] = ("model.onnx_data", "model.onnx_data_1")) -> Path:
+    """Move the weights of a model into other files beside it, in turn."""
+    model = onnx.load(str(path))
+    written = dict.fromkeys(names, b"")
+    for index, tensor in enumerate(model.graph.initializer):
+        if len(tensor.raw_data) < 64:
+            continue
+        name = names[index % len(names)]
+        begin = -(-len(written[name]) // 64) * 64
+        written[name] = written[name].ljust(begin, b"\0") + tensor.raw_data
+        for key, value in (("location", name), ("offset", begin), ("length", len(tensor.raw_data))):
+            tensor.external_data.add(key=key, value=str(value))
+        tensor.data_location = T.EXTERNAL
+        tensor.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+    for name, content in written.items():
+        (path.parent / name).write_bytes(content)
     return path

@@ -9,6 +9,7 @@ from pathlib import Path
 from mongarsd.ground.errors import BadRequest, InvalidModel, NotFound, SourceUnavailable
 from mongarsd.inference.models.formats import inspect
 from mongarsd.inference.models.names import BESIDE
+from mongarsd.inference.models.onnx_weights import DATA
 from mongarsd.inference.models.sources.base import Offer, Sink
 from mongarsd.inference.models.threads import PIECE, in_thread
 
@@ -36,7 +37,7 @@ class FileSource:
         def look() -> Offer:
             file, facts = self._open()
             os.close(file)
-            if self.path.name not in BESIDE.values():
+            if self.path.name not in BESIDE.values() and not DATA.fullmatch(self.path.name):
                 inspect(self.path)  # before gigabytes are copied for nothing
             return Offer(identity=f"{self.ref} {facts.st_size} {facts.st_mtime_ns}", size=facts.st_size)
 
@@ -57,7 +58,9 @@ class FileSource:
             os.close(file)
 
     def _open(self) -> tuple[int, os.stat_result]:
-        """Open without waiting (a pipe would), and refuse what is not a regular file."""
+        """Open without waiting (a pipe would), and refuse what is not a regular file, or is named by a model only."""
+        if DATA.fullmatch(self.path.name) and not self.path.resolve().is_relative_to(self.path.parent.resolve()):
+            raise InvalidModel(f"{self.path} is a link that leads out of its folder: put the file itself there.")
         try:
             file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:

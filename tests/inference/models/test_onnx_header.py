@@ -11,6 +11,17 @@ from hypothesis import strategies as st
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.formats import inspect
 from mongarsd.inference.models.onnx import read_onnx
+from mongarsd.inference.models.onnx_weights import DataFile
+
+DATA = "model.onnx_data"
+ESCAPES = (
+    "/etc/passwd", "../model.onnx_data", "sub/model.onnx_data", "a\\model.onnx_data", ".onnx_data", "tokenizer.json",
+    "..", "model.onnx", "model.onnx_data/../x", "x" * 300 + ".onnx_data", "",
+)  # fmt: skip
+
+
+def outside(**entries: str) -> bytes:
+    return b"".join(message(13, message(1, key), message(2, value)) for key, value in entries.items())
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +39,11 @@ def test_the_facts_of_a_model(file: Path) -> None:
     assert (facts.format, facts.kind, facts.dimensions) == ("onnx", "embedding", WIDTH)
 
 
+def test_where_weights_in_another_file_end(file: Path) -> None:
+    file.write_bytes(tiny_onnx(tensor=outside(location=DATA, offset="4096")))
+    assert read_onnx(file).data == (DataFile(DATA, 4096 + len(WORDS) * WIDTH * 4),)
+
+
 def test_a_model_with_one_logit_ranks(file: Path) -> None:
     file.write_bytes(tiny_ranker())
     facts = inspect(file)
@@ -43,8 +59,12 @@ def test_a_model_with_one_logit_ranks(file: Path) -> None:
         (tiny_onnx(kind=FLOAT), "64-bit integers"),
         (tiny_onnx(output="logits"), "into 4 classes"),
         (tiny_onnx(width=0), "how long its vectors are"),
-        (tiny_onnx(tensor=message(13, message(1, "location"), message(2, "/etc/passwd"))), "other files"),
-        (tiny_onnx(tensor=number(14, 1)), "other files"),
+        (tiny_onnx(tensor=number(14, 1)), "only files beside it"),
+        *((tiny_onnx(tensor=outside(location=name)), "only files beside it") for name in ESCAPES),
+        (tiny_onnx(tensor=outside(location=DATA, offset="-1")), "does not say properly"),
+        (tiny_onnx(tensor=outside(location=DATA, offset="9" * 13)), "does not say properly"),
+        (tiny_onnx(tensor=outside(location=DATA, offset="9" * 12)), "claims"),
+        (tiny_onnx(tensor=outside(location=DATA, length="7")), "claims 7 bytes"),
         (tiny_onnx(tensor=number(1, 1 << 40)), "impossible size"),
         (number(1, 8) + b"\x00" * 20, "not an ONNX model"),
         (number(1, 8) + number(7, 5) + b" " * 20, "not an ONNX model"),
