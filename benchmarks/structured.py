@@ -1,14 +1,14 @@
-"""What a schema costs: tokens a second of schema-bound answers against free text, on the engine without HTTP.
+"""What a schema costs: tokens a second of schema-bound answers against free text, in pairs, on the engine without HTTP.
 
-python -m benchmarks.structured MODEL.gguf
+python -m benchmarks.structured MODEL.gguf [STREAMS …]
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 
+from benchmarks.table import Row
 from mongarsd.ground.clock import SystemClock
 from mongarsd.ground.job import Delta, Finished, Job, Message
 from mongarsd.ground.sampling import Sampling
@@ -18,9 +18,11 @@ from mongarsd.inference.grammar.schema import compile_schema
 from mongarsd.inference.llama.backend import LlamaBackend
 from mongarsd.inference.worker.protocol import Load
 
-TOKENS = 64
-ROUNDS = 2
+TOKENS = 128
+PAIRS = 5
 SLOTS = 8
+STREAMS = (1, 8)
+TARGET = 0.9
 PERSON = {
     "type": "object",
     "properties": {
@@ -61,7 +63,17 @@ def rate(backend: LlamaBackend, streams: int, grammar: str | None, seed: int) ->
     return tokens / (time.monotonic() - (begin or 0))
 
 
-def main(path: str) -> None:
+def pairs(backend: LlamaBackend, streams: int, grammar: str) -> Row:
+    """Free text and bound answers in turn, who goes first alternating."""
+    rates: dict[str | None, list[float]] = {None: [], grammar: []}
+    for index in range(PAIRS):
+        for bound in (grammar, None) if index % 2 else (None, grammar):
+            rates[bound].append(rate(backend, streams, bound, 100 * index))
+    name = f"schema-bound against free text, {streams} stream{'s' if streams > 1 else ''}"
+    return Row(name, "t/s", rates[grammar], rates[None], "higher", TARGET)
+
+
+def main(path: str, *streams: str) -> None:
     load = Load(
         model="m",
         path=path,
@@ -75,15 +87,12 @@ def main(path: str) -> None:
     )
     backend = LlamaBackend(load)
     grammar = compile_schema(PERSON)
-    for streams in (1, 8):
-        rates: dict[bool, list[float]] = {False: [], True: []}
-        for round_ in range(ROUNDS):
-            for bound in (False, True):
-                rates[bound].append(rate(backend, streams, grammar if bound else None, 100 * round_))
-        free, tied = (statistics.median(rates[bound]) for bound in (False, True))
-        print(f"{streams} streams: free {free:.0f} t/s, schema-bound {tied:.0f} t/s, ratio {tied / free:.2f}")
+    rate(backend, SLOTS, grammar, 1000)  # warm up
+    for number in map(int, streams or STREAMS):
+        row = pairs(backend, number, grammar)
+        print(row.markdown(), *(f"{ratio:.2f}" for ratio in row.ratios))
     backend.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

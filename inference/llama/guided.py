@@ -2,8 +2,8 @@
 
 llama.cpp checks each candidate against the grammar, 49,000 for SmolLM2: some milliseconds a token. Here a sampler of
 ours stands in the chain right before the draw, so it sees what the filters left (40 at most by default). Those that do
-not fit are taken out; only if none is left, all tokens are checked, and the filters choose among those that fit. So a
-token still takes exactly one random number, which resuming relies on (`chain.py`).
+not fit are taken out; only if none is left, all tokens that begin with a byte that fits are checked, and the filters
+choose among those that fit. So a token still takes exactly one random number, which resuming relies on (`chain.py`).
 
 llama.cpp aborts the process when a grammar accepts a token that does not fit. So nothing is accepted unchecked.
 """
@@ -36,7 +36,8 @@ class Guided:
         self._greedy = greedy
         self._watch = Watch(constraint.after)
         # To the grammar a control token is its name, to the reader it is nothing: never one instead of the other.
-        self._silent = vocabulary.control - vocabulary.ends - constraint.marks
+        self._named = vocabulary.ends | constraint.marks
+        self._silent = vocabulary.control - self._named
         native_log().forget()
         self._grammar = lib.llama_sampler_init_grammar(vocabulary.handle, constraint.grammar.encode(), b"root")
         if not self._grammar:
@@ -129,28 +130,41 @@ class Guided:
 
     def _refill(self, pointer: Any) -> None:
         """From all tokens those that fit, through the filters again. The array has room: it began with all of them."""
-        lib, vocabulary, candidates = self._lib, self._vocabulary, pointer.contents
-        size, fields = vocabulary.size, 3  # llama_token_data: id, logit, p; four bytes each
-        whole = (lib.llama_token_data * size).from_address(ctypes.addressof(candidates.data.contents))
-        view = memoryview(whole).cast("B")
-        view.cast("i")[::fields] = memoryview(array.array("i", range(size)))
-        row = (ctypes.c_float * size).from_address(ctypes.addressof(self._output.contents))
-        view.cast("f")[1::fields] = memoryview(row).cast("B").cast("f")
+        lib, candidates = self._lib, pointer.contents
+        tokens = self._likely()
+        size, fields = len(tokens), 3  # llama_token_data: id, logit, p; four bytes each
+        room = (lib.llama_token_data * size).from_address(ctypes.addressof(candidates.data.contents))
+        view = memoryview(room).cast("B")
+        row = (ctypes.c_float * self._vocabulary.size).from_address(ctypes.addressof(self._output.contents))
+        logits = memoryview(row).cast("B").cast("f")
+        view.cast("i")[::fields] = memoryview(tokens)
+        view.cast("f")[1::fields] = memoryview(array.array("f", map(logits.__getitem__, tokens)))
         candidates.size, candidates.selected, candidates.sorted = size, -1, False
         bias = lib.llama_sampler_chain_get(self._chain, 0)
         if lib.llama_sampler_name(bias) == b"logit-bias":
             lib.llama_sampler_apply(bias, pointer)
         lib.llama_sampler_apply(self._grammar, pointer)
-        for token in self._silent:
-            candidates.data[token].logit = -math.inf
         lib.llama_sampler_apply(self._best, pointer)
         fitting = sum(one.logit != -math.inf for one in candidates.data[: candidates.size])
         if not fitting:  # no token of this vocabulary fits, or a bias forbids the ones that do
-            _only(candidates, next(iter(vocabulary.ends), 0), 0.0)
+            _only(candidates, next(iter(self._vocabulary.ends), 0), 0.0)
             return
         candidates.size = fitting
         for index in range(lib.llama_sampler_chain_n(self._chain) - 2):
             lib.llama_sampler_apply(lib.llama_sampler_chain_get(self._chain, index), pointer)
+
+    def _likely(self) -> array.array[int]:
+        """The tokens that may fit: those whose first byte does, and those that stand for more than their text."""
+        first = self._vocabulary.first_bytes
+        size = len(first.probes)
+        probes = (self._lib.llama_token_data * size)(*((token, 1.0, 0.0) for token in first.probes.values()))
+        several = self._lib.llama_token_data_array(data=probes, size=size, selected=-1, sorted=False)
+        self._lib.llama_sampler_apply(self._grammar, ctypes.byref(several))
+        tokens = array.array("i", sorted(self._named)) + first.others
+        for byte, probe in zip(first.probes, probes, strict=True):
+            if probe.logit != -math.inf:
+                tokens.extend(first.groups[byte])
+        return tokens
 
 
 def _only(candidates: Any, token: int, logit: float) -> None:

@@ -6,16 +6,19 @@ from typing import Any
 
 from mongarsd.ground.job import Job
 from mongarsd.inference.engine.base import Backend, Row, Sampled
+from mongarsd.inference.grammar.constraint import Constraint
 
 
 def job(**fields: Any) -> Job:
     return Job(id="0" * 32, model="sha256:" + "0" * 64, **fields)
 
 
-def generate(backend: Backend, job: Job, count: int, *, sequence: int = 0) -> list[Sampled]:
+def generate(
+    backend: Backend, job: Job, count: int, *, sequence: int = 0, constraint: Constraint | None = None
+) -> list[Sampled]:
     """Up to `count` tokens after `job.produced`, without the end token."""
     prompt = backend.prompt(job).tokens
-    sampler = backend.sampler(job, prompt)
+    sampler = backend.sampler(job, prompt, constraint)
     backend.trim(sequence, 0)
     tokens = [*prompt, *job.produced]
     backend.decode([Row(sequence, 0, tokens, True)])
