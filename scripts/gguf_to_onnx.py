@@ -1,11 +1,12 @@
 """A GGUF model of the llama architecture as an ONNX decoder, for comparing the two backends on the same weights.
 
-    python scripts/gguf_to_onnx.py MODEL.gguf FOLDER [--plain]
+    python scripts/gguf_to_onnx.py MODEL.gguf FOLDER [--plain] [--accuracy {0,1,4} | --float]
 
 Writes model.onnx with its companions (tokenizer.json, tokenizer_config.json, config.json, generation_config.json) as
 the hub's exports have them. Weights of Q4_0 and Q8_0 keep their very numbers: both formats have blocks of 32 with one
 scale, so MatMulNBits multiplies by what llama.cpp multiplies by. `--plain` writes attention in standard operators with
-caches that grow by Concat, as older exports do; else it is GroupQueryAttention.
+caches that grow by Concat, as older exports do; else it is GroupQueryAttention. `--accuracy 0` and `--float` compute
+without rounding activations: for finding out whether two answers differ by a fault or by rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Array = np.ndarray[Any, Any]
 class Graph:
     """Nodes and weights in the order they are added."""
 
-    def __init__(self, gguf_file: GGUFReader) -> None:
+    def __init__(self, gguf_file: GGUFReader, accuracy: int | None) -> None:
+        """`accuracy`: the `accuracy_level` of quantised matrices; None = they become floats."""
+        self.accuracy = accuracy
         self.tensors = {tensor.name: tensor for tensor in gguf_file.tensors}
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
@@ -68,7 +71,7 @@ class Graph:
 
     def multiply(self, source: str, name: str, out: str) -> str:
         kind = self.tensors[name].tensor_type
-        if kind not in (Kind.Q4_0, Kind.Q8_0):
+        if self.accuracy is None or kind not in (Kind.Q4_0, Kind.Q8_0):
             tensor = self.tensors[name]
             table = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
             return self.add("MatMul", [source, self.constant(f"{name}.t", table.T)], out)
@@ -76,7 +79,7 @@ class Graph:
         bits = 4 if kind == Kind.Q4_0 else 8
         return self.add(
             "MatMulNBits", [source, weights, scales], out, MS,
-            K=width, N=rows, bits=bits, block_size=BLOCK, accuracy_level=4,
+            K=width, N=rows, bits=bits, block_size=BLOCK, accuracy_level=self.accuracy,
         )  # fmt: skip
 
     def embed(self, out: str) -> str:
@@ -100,7 +103,7 @@ class Graph:
 
 
 class Decoder:
-    def __init__(self, file: GGUFReader, *, plain: bool) -> None:
+    def __init__(self, file: GGUFReader, *, plain: bool, accuracy: int | None) -> None:
         def value(key: str) -> Any:
             return file.fields[f"llama.{key}"].contents()
 
@@ -111,7 +114,7 @@ class Decoder:
         self.epsilon = value("attention.layer_norm_rms_epsilon")
         self.vocabulary = len(file.fields["tokenizer.ggml.tokens"].data)
         self.plain = plain
-        self.graph = Graph(file)
+        self.graph = Graph(file, accuracy)
 
     def build(self) -> onnx.ModelProto:
         graph = self.graph
@@ -275,13 +278,13 @@ def tokenizer(file: GGUFReader) -> dict[str, Any]:
     }
 
 
-def convert(source: Path, folder: Path, *, plain: bool) -> Path:
+def convert(source: Path, folder: Path, *, plain: bool, accuracy: int | None = 4) -> Path:
     """The path of the model."""
     file = GGUFReader(source)
     if file.fields["general.architecture"].contents() != "llama":
         raise SystemExit(f"{source} is not of the llama architecture")
     folder.mkdir(parents=True, exist_ok=True)
-    decoder = Decoder(file, plain=plain)
+    decoder = Decoder(file, plain=plain, accuracy=accuracy)
     path = folder / "model.onnx"
     onnx.save(decoder.build(), path)
     words = file.fields["tokenizer.ggml.tokens"].contents()
@@ -312,5 +315,8 @@ if __name__ == "__main__":
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plain", action="store_true", help="attention in standard operators")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--accuracy", type=int, default=4, choices=(0, 1, 4), help="accuracy_level of MatMulNBits")
+    kind.add_argument("--float", action="store_true", help="the same numbers as 32-bit floats")
     given = parser.parse_args()
-    convert(given.model, given.folder, plain=given.plain)
+    convert(given.model, given.folder, plain=given.plain, accuracy=None if given.float else given.accuracy)

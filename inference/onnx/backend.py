@@ -57,6 +57,8 @@ class OnnxBackend:
             thinks=self._prompts.thinks,
             drafts=False,  # its kernels round otherwise for one token than for several
             build=decoder.build,
+            computes=f"{decoder.build}: {decoder.why}",
+            warnings=decoder.warnings,
         )
         log.info("onnxruntime computes with %s: %s", decoder.build.rpartition(" ")[2], decoder.why)
         self._warm_up()

@@ -32,6 +32,8 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     threads: int  # that write; 0 = not known yet
     threads_why: str  # when they are fewer than planned
     reduced: str  # why it has fewer slots or a shorter context than planned
+    computes: str = ""  # what computes it, and why, where there is a choice
+    warnings: tuple[str, ...] = ()  # what its user should know of the file
     restarts: int
     idle_for: float  # seconds
     expires_in: float | None  # seconds; None = never, or busy
@@ -66,6 +68,8 @@ def describe(supervisor: Supervisor, now: float, expires_in: float | None, keep_
         threads=pulse.threads if pulse else 0,
         threads_why=pulse.threads_why if pulse else "",
         reduced=supervisor.reduced,
+        computes=info.computes if info else "",
+        warnings=info.warnings if info else (),
         restarts=supervisor.restarts.total,
         idle_for=now - idle_since if idle_since is not None else 0.0,
         expires_in=expires_in,

@@ -96,6 +96,8 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     cuts: bool = True  # the end of a sequence can be taken back: recurrent models cannot
     drafts: bool = True  # several tokens in a row give the numbers that they would give one by one
     build: str = ""  # of the native library: part of every cache key
+    computes: str = ""  # what computes it, and why, where there is a choice
+    warnings: tuple[str, ...] = ()  # what its user should know of the file
 
 
 class Ready(Struct, frozen=True, tag="ready"):

@@ -101,6 +101,8 @@ def _model(model: ModelStatus, columns: int) -> Iterator[str]:
     yield line + (f", {clean(model.quantization)}" if model.quantization else "")
     if model.reduced:
         yield from wrap(paint(clean(model.reduced), YELLOW), "    ", columns)
+    for warning in model.warnings:
+        yield from wrap(paint("Warning: ", YELLOW) + clean(warning), "    ", columns)
     if model.error:
         yield from wrap(clean(model.error), "    ", columns)
     if model.state not in ("ready", "restarting"):
@@ -113,6 +115,8 @@ def _model(model: ModelStatus, columns: int) -> Iterator[str]:
         ("Memory", f"{size(model.memory)}, {model.cached_tokens} tokens cached"),
         ("Worker", f"process {model.pid}, {_times(model.restarts)}, {_rest(model)}{leaves}"),
     ]
+    if model.computes:
+        rows.append(("Computed by", clean(model.computes)))
     if model.threads:
         why = f": {clean(model.threads_why)}" if model.threads_why else ""
         rows.insert(3, ("Threads", f"{model.threads}{why}"))

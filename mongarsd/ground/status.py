@@ -48,6 +48,8 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     threads: int = 0  # that write; 0 = not known yet
     threads_why: str = ""  # when they are fewer than planned
     reduced: str = ""  # why it has fewer slots or a shorter context than planned
+    computes: str = ""  # what computes it, and why, where there is a choice
+    warnings: tuple[str, ...] = ()  # what its user should know of the file
     restarts: int = 0
     idle_for: float = 0.0  # seconds
     expires_in: float | None = None  # seconds until unload; None = never

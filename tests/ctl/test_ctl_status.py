@@ -38,6 +38,15 @@ def test_everything_is_said_in_80_columns(daemon: FakeDaemon, run: Run) -> None:
     assert "\x1b" not in out
 
 
+def test_what_computes_a_model_and_what_its_file_lacks_is_said() -> None:
+    model = ModelStatus(
+        name="m", digest="d", size=1, state="ready", computes="onnxruntime 1 CPU: no other", warnings=("slow matrices",)
+    )
+    text = "\n".join(status.render(msgspec.structs.replace(NODE, models=(model,)), 80))
+    assert "onnxruntime 1 CPU: no other" in text
+    assert "Warning: slow matrices" in text
+
+
 def test_json_is_the_whole_status(daemon: FakeDaemon, run: Run) -> None:
     code, out, _ = run("status", "--json")
     assert code == 0

@@ -22,7 +22,6 @@ def daemon() -> Iterator[DaemonProcess]:
     folder = Path(tempfile.mkdtemp(prefix="m"))  # short: a Unix socket's path has at most 107 bytes
     write_decoder(folder / "tiny")
     scatter(write_decoder(folder / "apart"))
-    (scatter(write_decoder(folder / "cut")).parent / "model.onnx_data").write_bytes(b"")
 
     async def pull() -> None:
         store = ModelStore(folder / "s", offline=True)
@@ -69,9 +68,7 @@ def test_a_schema_is_refused_with_the_reason_and_the_worker_lives(daemon: Daemon
     assert post(daemon, prompt="ab")[0] == 200
 
 
-def test_a_model_whose_weights_are_cut_is_refused_with_the_reason(daemon: DaemonProcess) -> None:
-    connection = daemon.connect()
-    body = json.dumps({"model": f"file:{daemon.folder / 'cut'}", "stream": False})
-    connection.request("POST", "/api/pull", body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    assert (response.status, "model.onnx_data has 0 bytes" in response.read().decode()) == (422, True)
+def test_status_says_what_computes_it_and_why(daemon: DaemonProcess) -> None:
+    assert post(daemon, prompt="ab")[0] == 200
+    (found,) = (model for model in daemon.admin("/admin/status")["models"] if model["name"] == "tiny")
+    assert "CPUExecutionProvider: this build of onnxruntime offers no other" in found["computes"]

@@ -59,9 +59,16 @@ def greedy(tokens: Sequence[int], count: int) -> list[int]:
 
 
 def tiny_decoder(
-    *, grouped: bool = True, inputs: Sequence[str] = ("input_ids", "attention_mask", "position_ids")
+    *,
+    grouped: bool = True,
+    half: bool = False,
+    merged: bool = False,
+    inputs: Sequence[str] = ("input_ids", "attention_mask", "position_ids"),
 ) -> bytes:
-    """`grouped`: with GroupQueryAttention, else caches that grow by Concat."""
+    """`grouped`: with GroupQueryAttention, else caches that grow by Concat. `half`: caches and logits are float16.
+
+    `merged`: as optimum merges decoders, one branch that reads the caches and one that does not; not `grouped`.
+    """
     nodes: list[Any] = []
     constants = weights()
 
@@ -76,17 +83,21 @@ def tiny_decoder(
 
     state = add("Add", [add("Gather", ["embed", "input_ids"], "e"), add("Gather", ["place", "position_ids"], "p")], "s")
     q, k, v = (add("MatMul", [state, name], f"{name}.out") for name in "qkv")
+    kept = T.FLOAT16 if half else T.FLOAT
+    k, v = (add("Cast", [table], f"{table}.cast", to=kept) for table in (k, v))
     past, present = (["past_key_values.0.key", "past_key_values.0.value"], ["present.0.key", "present.0.value"])
     one = number("one", [1])
     if grouped:
+        q = add("Cast", [q], "q.cast", to=kept)
         total = add("Sub", [add("ReduceSum", ["attention_mask", one], "sum", keepdims=0), number("1", 1)], "less")
         lengths = add("Cast", [total], "lengths", to=T.INT32)
         shape = add("Squeeze", [add("Shape", ["attention_mask"], "shape", start=1, end=2)], "width")
         longest = add("Cast", [shape], "longest", to=T.INT32)
         add(
-            "GroupQueryAttention", [q, k, v, *past, lengths, longest], ["mixed", *present], "com.microsoft",
+            "GroupQueryAttention", [q, k, v, *past, lengths, longest], ["attended", *present], "com.microsoft",
             num_heads=HEADS, kv_num_heads=KV_HEADS,
         )  # fmt: skip
+        add("Cast", ["attended"], "mixed", to=T.FLOAT)
     else:
         split = number("split", [0, 0, -1, SIZE])
         for table, before, after in ((k, past[0], present[0]), (v, past[1], present[1])):
@@ -96,7 +107,8 @@ def tiny_decoder(
         turned = add("Transpose", [add("Reshape", [q, split], "q.r")], "q.t", perm=[0, 2, 1, 3])
         asked = add("Reshape", [turned, group], "q.g")
         two = number("two", [2])
-        keys, values = (add("Unsqueeze", [table, two], f"{table}.u") for table in present)
+        wide = (add("Cast", [table], f"{table}.wide", to=T.FLOAT) for table in present)
+        keys, values = (add("Unsqueeze", [table, two], f"{table}.u") for table in wide)
         raw = add("MatMul", [asked, add("Transpose", [keys], "k.t2", perm=[0, 1, 2, 4, 3])], "raw")
         scaled = add("Div", [raw, number("root", np.float32(np.sqrt(SIZE)))], "scaled")
         width = add("Squeeze", [add("Shape", ["attention_mask"], "shape", start=1, end=2)], "width")
@@ -108,25 +120,57 @@ def tiny_decoder(
         mixed = add("MatMul", [add("Softmax", [masked], "chances", axis=-1), values], "m")
         heads = add("Reshape", [mixed, number("heads", [0, HEADS, -1, SIZE])], "m.h")
         add("Reshape", [add("Transpose", [heads], "m.t", perm=[0, 2, 1, 3]), number("flat", [0, 0, WIDTH])], "mixed")
-    add("MatMul", [add("Add", [add("MatMul", ["mixed", "o"], "o.out"), state], "end"), "head"], "logits")
+    end = add("Add", [add("MatMul", ["mixed", "o"], "o.out"), state], "end")
+    if "num_logits_to_keep" in inputs:
+        first = add("Unsqueeze", [add("Neg", ["num_logits_to_keep"], "from"), number("axis", [0])], "first")
+        end = add("Slice", [end, first, number("all", [1 << 40]), one], "kept")
+    add("Cast", [add("MatMul", [end, "head"], "raw.logits")], "logits", to=kept)
+    if merged:
+        nodes = [_branches(nodes, ("logits", *present), past)]
     cache = ["batch", KV_HEADS, "past", SIZE]
-    kinds = {"input_ids": ("batch", "new"), "attention_mask": ("batch", "total"), "position_ids": ("batch", "new")}
+    kinds: dict[str, tuple[int, list[Any]]] = {
+        "input_ids": (T.INT64, ["batch", "new"]),
+        "attention_mask": (T.INT64, ["batch", "total"]),
+        "position_ids": (T.INT64, ["batch", "new"]),
+        "use_cache_branch": (T.BOOL, [1]),
+        "num_logits_to_keep": (T.INT64, []),
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",
         [
-            *(helper.make_tensor_value_info(name, T.INT64, list(kinds[name])) for name in inputs),
-            *(helper.make_tensor_value_info(name, T.FLOAT, cache) for name in past),
+            *(helper.make_tensor_value_info(name, *kinds[name]) for name in inputs),
+            *(helper.make_tensor_value_info(name, kept, cache) for name in past),
         ],
         [
-            helper.make_tensor_value_info("logits", T.FLOAT, ["batch", "new", len(WORDS)]),
-            *(helper.make_tensor_value_info(name, T.FLOAT, ["batch", KV_HEADS, "total", SIZE]) for name in present),
+            helper.make_tensor_value_info("logits", kept, ["batch", "kept", len(WORDS)]),
+            *(helper.make_tensor_value_info(name, kept, ["batch", KV_HEADS, "total", SIZE]) for name in present),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
     return made
+
+
+def _branches(nodes: Sequence[Any], outputs: Sequence[str], past: Sequence[str]) -> Any:
+    """The same nodes twice inside an If; those without caches take the new keys and values alone."""
+    graphs = []
+    for cached in (True, False):
+        branch = []
+        for node in nodes:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            if not cached and node.op_type == "Concat" and node.input[0] in past:
+                copy = helper.make_node("Identity", [node.input[1]], list(node.output))
+            for names in (copy.input, copy.output):
+                names[:] = [f"inner.{name}" if name in outputs else name for name in names]
+            branch.append(copy)
+        made = [helper.make_tensor_value_info(f"inner.{name}", T.UNDEFINED, None) for name in outputs]
+        for value in made:
+            value.ClearField("type")
+        graphs.append(helper.make_graph(branch, "with" if cached else "without", [], made))
+    return helper.make_node("If", ["use_cache_branch"], list(outputs), then_branch=graphs[0], else_branch=graphs[1])
 
 
 def write_decoder(folder: Path, model: bytes | None = None) -> Path:
