@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mongarsd.inference.text.tools.base import Format
 from mongarsd.inference.text.tools.functiongemma import FunctionGemma
+from mongarsd.inference.text.tools.gemma4 import Gemma4
 from mongarsd.inference.text.tools.generic import Generic
 from mongarsd.inference.text.tools.granite import Granite
 from mongarsd.inference.text.tools.hermes import Hermes
@@ -15,6 +16,7 @@ from mongarsd.inference.text.tools.smollm import SmolLM
 #: The first that knows the template; a mark that others use too comes later.
 FORMATS: tuple[Format, ...] = (
     FunctionGemma(),
+    Gemma4(),
     MistralArgs(),
     Mistral(),
     Granite(),

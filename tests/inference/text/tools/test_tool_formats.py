@@ -72,6 +72,14 @@ RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
         "<start_function_call>call:rm{}<end_function_call>",
         [],
     ),
+    (
+        "gemma4",
+        'Hm.<|tool_call>call:get_weather{city:<|"|>Paris {"x"}<|"|>}<tool_call|>'
+        "<|tool_call>call:set_light{level:3,on:true}<tool_call|>",
+        "Hm.",
+        [PARIS, LIGHT],
+    ),
+    ("gemma4", "<|tool_call>call:rm{}<tool_call|>", "<|tool_call>call:rm{}<tool_call|>", []),
 ]
 
 
@@ -110,6 +118,9 @@ def test_cuts_change_nothing(data: st.DataObject) -> None:
         "<end_function_call>",
         "call:set_light{on:true}",
         "<escape>",
+        "<|tool_call>",
+        "<tool_call|>",
+        '<|"|>',
     ]
     pieces = data.draw(st.lists(st.sampled_from([*parts, *marks]), max_size=8))
     bound = data.draw(st.sampled_from([None, "", *form.opens[:1]]))
@@ -220,6 +231,7 @@ def whole(call: Call) -> Call:
         ("{{ tools }}<|tool_call|>", "granite"),
         ("{{ tools }}Environment: ipython", "llama3"),
         ("{{ tools }}<start_function_call>", "functiongemma"),
+        ("{{ tools }}<|tool_call>call:", "gemma4"),
     ],
 )
 def test_the_template_tells_the_format(template: str, name: str) -> None:
