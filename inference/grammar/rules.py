@@ -69,6 +69,7 @@ class Writer:
         self._bodies: dict[str, str] = {}
         self._names: dict[str, int] = {}
         self._same: dict[str, str] = {}
+        self.size = 0  # characters of all bodies
 
     def name(self, wish: str) -> str:
         """A free name like `wish`."""
@@ -82,6 +83,7 @@ class Writer:
                 return name
 
     def define(self, name: str, body: str) -> str:
+        self.size += len(body) - len(self._bodies.get(name, ""))
         self._bodies[name] = body
         return name
 
@@ -93,7 +95,7 @@ class Writer:
 
     def primitive(self, name: str) -> str:
         if name not in self._bodies:
-            self._bodies[name] = PRIMITIVES[name]
+            self.define(name, PRIMITIVES[name])
             for used in _USES.get(name, ()):
                 self.primitive(used)
         return name
@@ -118,9 +120,6 @@ class Writer:
         if rest:
             first.append(f"{item}{{{rest}}}")
         return " ".join([*first, more]).strip() or '""'
-
-    def size(self) -> int:
-        return sum(len(body) for body in self._bodies.values())
 
     def __len__(self) -> int:
         return len(self._bodies)

@@ -74,7 +74,7 @@ class SchemaRules:
         self._count += 1
         if depth == 0:
             self._refuse(path, f"nested more than {MAX_DEPTH} levels deep")
-        if self._count > MAX_SCHEMAS or self.writer.size() > MAX_TEXT:
+        if self._count > MAX_SCHEMAS or self.writer.size > MAX_TEXT:
             self._refuse(path, "the schema is too large")
         if schema is True or schema == {}:
             return self.writer.primitive("value")
