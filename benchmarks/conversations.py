@@ -18,7 +18,8 @@ async def turns(server: Server, conversations: int = 24, rounds: int = 4) -> flo
     """Median seconds to the first token from the second turn on; the conversations take turns, one at a time."""
     histories = [prompt(WORDS) for _ in range(conversations)]
     firsts: list[float] = []
-    async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
+    connector = aiohttp.TCPConnector(force_close=True)  # llama-server drops a connection that it kept
+    async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, connector=connector) as session:
         for turn in range(rounds):
             for history in histories:
                 answer = await ask(session, server, history, ANSWER)
