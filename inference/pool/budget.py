@@ -12,6 +12,10 @@ from mongarsd.ground.errors import Busy, DoesNotFit
 RETRY_AFTER = 10
 
 
+class Crowded(Busy):
+    """Only busy models are in the way: there will be room when one of them has nothing to do."""
+
+
 class Loaded(Struct, frozen=True):
     """A model in memory. `idle_since` is None while it is loading or has jobs."""
 
@@ -23,7 +27,7 @@ class Loaded(Struct, frozen=True):
 def make_room(loaded: Sequence[Loaded], need: int, budget: int, most: int) -> list[str]:
     """The keys to unload, least recently used first, before `need` bytes are loaded; none goes needlessly.
 
-    Raises DoesNotFit when the model alone is over the budget, Busy when only busy models are in the way.
+    Raises DoesNotFit when the model alone is over the budget, Crowded when only busy models are in the way.
     """
     if need > budget:
         raise DoesNotFit(
@@ -41,7 +45,7 @@ def make_room(loaded: Sequence[Loaded], need: int, budget: int, most: int) -> li
         over -= chosen[-1].memory
         surplus -= 1
     if over > 0 or surplus > 0:
-        raise Busy(
+        raise Crowded(
             f"The model needs {_mb(need)}, and the models that are answering now leave too little room: try again.",
             retry_after=RETRY_AFTER,
             need=need,

@@ -31,6 +31,7 @@ class Meters:
         self.models = metrics.gauge("mongarsd_models_loaded", "Models that are ready.")
         self.busy = metrics.gauge("mongarsd_slots_busy", "Slots that generate.", ("model",))
         self.queued = metrics.gauge("mongarsd_jobs_queued", "Jobs that wait for a slot.", ("model",))
+        self.crowded = metrics.gauge("mongarsd_jobs_waiting_for_room", "Jobs whose model waits for busy ones to leave.")
         self.memory = metrics.gauge("mongarsd_worker_memory_bytes", "Resident memory of a worker.", ("model",))
         self.threads = metrics.gauge("mongarsd_threads", "Threads that generate; they follow the load.", ("model",))
         self.cache = CacheMeter(metrics)

@@ -55,6 +55,7 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     memory_budget: int  # bytes for all workers together
     workers: int = 16  # models loaded at the same time, at most
     queue: int = 64  # jobs that may wait, each model
+    room_wait: float = 60.0  # seconds a request waits for models that are busy to leave room for its own: two answers
     max_gap: float = 0.25  # seconds a running stream may pause for a prefill chunk
     speculation: bool = True  # draft tokens where that is faster
     live_threads: bool = True  # fewer threads while other programs keep cores busy

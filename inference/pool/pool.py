@@ -22,17 +22,17 @@ from mongarsd.inference.pool.meters import Meters
 from mongarsd.inference.pool.plan import Model, PoolSettings, WorkerPlan
 from mongarsd.inference.pool.process import COMMAND
 from mongarsd.inference.pool.status import WorkerStatus, describe, watch
-from mongarsd.inference.pool.stream import JobStream
 from mongarsd.inference.pool.supervisor import Supervisor, Surroundings, WorkerState
+from mongarsd.inference.pool.turns import Turns, finished
 
 log = logging.getLogger(__name__)
 
 #: Seconds a client should wait for a node that is being shut down, or for its successor.
-DRAIN_RETRY = 10
+CLOSING_RETRY = 10
 
 
 class Pool:
-    """`start`, then `run`, `load` and `unload` from any task of one event loop, then `drain` and `close`."""
+    """`start`, then `run`, `load` and `unload` from any task of one event loop, then `close`."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Pool:
         self._keep_alive: dict[str, float] = {}  # by digest: what a request or load asked for
         self._placing = asyncio.Lock()  # one model comes or goes at a time, so the budget holds
         self._tasks = Tasks("pool", on_death)
-        self._active: set[JobStream] = set()
-        self._drained = asyncio.Event()
-        self._draining = False
+        self._turns = Turns(settings.queue)
+        self._closing = False
         watch(self._around.meters, self.status)
+        self._around.meters.crowded.source = lambda: {(): float(self.waiting)}
         self.cache.bytes.source = self.cache_held
 
     # Life:
@@ -83,21 +83,10 @@ class Pool:
     async def start(self) -> None:
         self._tasks.spawn("watch", self._watch())
 
-    async def drain(self, timeout: float) -> bool:
-        """Take no new jobs, wait up to `timeout` seconds for the running ones; False if some still run."""
-        self._draining = True
-        if not self._active:
-            return True
-        try:
-            async with asyncio.timeout(timeout):
-                await self._drained.wait()
-        except TimeoutError:
-            return False
-        return True
-
     async def close(self) -> None:
         """End all jobs (with Busy: the client may come again) and workers. Idempotent."""
-        self._draining = True
+        self._closing = True
+        self._turns.changed()
         async with self._placing:
             retired = list(self._supervisors.values())
             await self._retire(*retired, why=self._shutting_down())
@@ -114,6 +103,7 @@ class Pool:
         for supervisor in list(self._supervisors.values()):
             supervisor.tick(now)
             self._expire(supervisor)
+        self._turns.changed()  # whatever it was that made room
 
     # Jobs:
 
@@ -121,14 +111,13 @@ class Pool:
         """Executor.run: loads the model if need be; crashes of the worker are a pause and a second Started."""
         try:
             model = self._resolve(job.model)
-            supervisor = await self._supervise(model)
+            supervisor = await self._supervise(model, deadline=job.deadline)
             if job.adapter:
                 supervisor = await self._with_adapter(supervisor, job.adapter)
             stream = supervisor.submit(job if job.model == model.digest else structs.replace(job, model=model.digest))
         except MongarsError:
             self._around.meters.jobs.add("refused")
             raise
-        self._active.add(stream)
         try:
             event = await stream.take()
             if isinstance(event, Failed):
@@ -139,9 +128,6 @@ class Pool:
                 yield event
         finally:
             supervisor.release(stream)
-            self._active.discard(stream)
-            if self._draining and not self._active:
-                self._drained.set()
 
     def estimate(self, job: Job) -> Estimate:
         model = self._resolve(job.model)
@@ -192,6 +178,11 @@ class Pool:
         return [describe(s, now, self._expires_in(s), self._kept(s)) for s in self._supervisors.values()]
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait for busy models to leave room for theirs."""
+        return self._turns.waiting
+
+    @property
     def cache(self) -> CacheMeter:
         """What the workers' prefix caches were good for since the start."""
         return self._around.meters.cache
@@ -235,7 +226,7 @@ class Pool:
         """Start a model's worker again with the plan of now; False if it is not idle. `why` it has less than before."""
         async with self._placing:
             old = self._supervisors.get(digest)
-            if old is None or self._draining or old.state is not WorkerState.READY or old.idle_since is None:
+            if old is None or self._closing or old.state is not WorkerState.READY or old.idle_since is None:
                 return False
             keep_alive = self._keep_alive.get(digest)
             plan = self._plan(old.model)
@@ -248,10 +239,19 @@ class Pool:
 
     # Coming and going:
 
-    async def _supervise(self, model: Model, *, patient: bool = True) -> Supervisor:
-        """The model's supervisor; a new one when it is not loaded. `patient`: leave a failed model its rest."""
+    async def _supervise(self, model: Model, *, patient: bool = True, deadline: float | None = None) -> Supervisor:
+        """The model's supervisor; a new one when it is not loaded, as soon as busy models leave it room.
+
+        `patient`: leave a failed model its rest. `deadline`: seconds that the caller has.
+        """
+        seconds = self._settings.room_wait
+        seconds = seconds if deadline is None else min(seconds, deadline)
         if found := self._usable(model, patient):
             return found
+        return await self._turns.take(lambda: self._place(model, patient), seconds)
+
+    async def _place(self, model: Model, patient: bool) -> Supervisor:
+        """Raises Crowded when only busy models are in the way."""
         async with self._placing:
             if found := self._usable(model, patient):
                 return found
@@ -262,8 +262,8 @@ class Pool:
             gone = Conflict("The model was unloaded to make room.")
             await self._retire(*(self._supervisors[digest] for digest in victims), why=gone)
             if failed := self._supervisors.get(model.digest):
-                await asyncio.wait([failed.life])  # its worker may still be on its way out
-            if self._draining:
+                await finished(failed.life)  # its worker may still be on its way out
+            if self._closing:
                 raise self._shutting_down()
             return self._open(model, plan)
 
@@ -302,13 +302,13 @@ class Pool:
         return supervisor
 
     def _open(self, model: Model, plan: WorkerPlan) -> Supervisor:
-        supervisor = Supervisor(model, plan, self._around, on_idle=self._expire)
+        supervisor = Supervisor(model, plan, self._around, on_idle=self._calm)
         self._supervisors[model.digest] = supervisor
         supervisor.start(self._tasks)
         return supervisor
 
     def _usable(self, model: Model, patient: bool) -> Supervisor | None:
-        if self._draining:
+        if self._closing:
             raise self._shutting_down()
         supervisor = self._supervisors.get(model.digest)
         if supervisor is None or supervisor.state is not WorkerState.FAILED:
@@ -325,7 +325,7 @@ class Pool:
             self._keep_alive.pop(supervisor.model.digest, None)
             supervisor.retire(why)
         if supervisors:
-            await asyncio.wait([supervisor.life for supervisor in supervisors])
+            await finished(*(supervisor.life for supervisor in supervisors))
 
     def _expires_in(self, supervisor: Supervisor) -> float | None:
         if supervisor.state is not WorkerState.READY:
@@ -336,6 +336,10 @@ class Pool:
 
     def _kept(self, supervisor: Supervisor) -> float:
         return self._keep_alive.get(supervisor.model.digest, self._settings.keep_alive)
+
+    def _calm(self, supervisor: Supervisor) -> None:
+        self._expire(supervisor)
+        self._turns.changed()
 
     def _expire(self, supervisor: Supervisor) -> None:
         """Unload it in the background if its time has come."""
@@ -358,4 +362,4 @@ class Pool:
 
     @staticmethod
     def _shutting_down() -> Busy:
-        return Busy("The node is shutting down: try again in a moment.", retry_after=DRAIN_RETRY)
+        return Busy("The node is shutting down: try again in a moment.", retry_after=CLOSING_RETRY)
