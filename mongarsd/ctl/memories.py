@@ -18,7 +18,7 @@ from mongarsd.ctl.terminal import clean, note, table
 REMEMBER = examples('mongarsctl memory remember "The cat is called Mia"')
 SEARCH = examples('mongarsctl memory search "name of the cat"', 'mongarsctl memory search "cat" -k 3 --json')
 LIST = examples("mongarsctl memory list", "mongarsctl memory list --limit 100")
-FORGET = examples("mongarsctl memory forget mem_1f0c…    # as `memory list` or `memory search` names it")
+FORGET = examples("mongarsctl memory forget mem_1f0c…    # as `memory list` names it")
 
 USE = examples("mongarsctl memory use --recall --remember", "mongarsctl memory use --no-recall")
 
