@@ -73,9 +73,11 @@ class Housekeeping:
                 await self._nightly()
 
     async def backup(self) -> Path:
-        """Now. Raises StorageFull, DatabaseDamaged, StorageUnavailable."""
+        """Now. Raises StorageFull, DatabaseDamaged, StorageUnavailable, Busy."""
         async with self._making:
             try:
+                if self._database.open:
+                    await self._database.eraser.now()  # a backup outlives what was deleted
                 made = await asyncio.to_thread(self._make)
             except MongarsError as error:
                 self.trouble = f"the last backup failed: {error.message}"

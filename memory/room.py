@@ -76,6 +76,7 @@ class Memory:
         """Open the file, again and again if it cannot be opened, and keep house."""
         self._tasks.spawn("open", self._keep_open())
         self._tasks.spawn("housekeeping", self._house.run())
+        self._tasks.spawn("eraser", self.database.eraser.run())
         self._tasks.spawn("documents", self.documents.run())
         self._tasks.spawn("recall", self.recall.run())
         self._tasks.spawn("access", self._keep_used())
@@ -91,6 +92,8 @@ class Memory:
         if self.database.open:
             with contextlib.suppress(MongarsError):  # only when keys were used last
                 await self.access.flush()
+            with contextlib.suppress(MongarsError):  # the next start does it
+                await self.database.eraser.now()
         await self.database.close()
 
     def warnings(self) -> list[str]:
@@ -122,6 +125,7 @@ class Memory:
             await self._load()
             self.recall.reset()
             self.documents.reset()
+            self.database.eraser.call()
         return _file(known[name])
 
     async def check(self) -> None:
@@ -158,6 +162,8 @@ class Memory:
         stores = metrics.gauge("mongarsd_database_stores", "1 = it stores; 0 = `mongarsctl status` says why not.")
         writes.source = lambda: {(): database.writes}
         commits.source = lambda: {(): database.commits}
+        erasing = metrics.gauge("mongarsd_database_erasing", "1 = words of what was deleted are still in the indexes.")
+        erasing.source = lambda: {(): 1.0 if database.eraser.waiting else 0.0}
         stores.source = lambda: {(): 0.0 if database.trouble else 1.0}
 
     @property
@@ -190,6 +196,7 @@ class Memory:
                     with contextlib.suppress(StorageUnavailable):  # logged, and told by `warnings`
                         await self.database.start()
                         self.documents.indexing.call()
+                        self.database.eraser.call()
                 if self.database.open and not self.access.known:
                     with contextlib.suppress(StorageUnavailable):
                         await self._load()

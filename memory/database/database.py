@@ -16,6 +16,7 @@ from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import DatabaseDamaged, StorageUnavailable
 from mongarsd.memory.database import backups, files
 from mongarsd.memory.database.connect import Connect, connect, open_reader, open_writer, translate
+from mongarsd.memory.database.erase import Eraser, empty_log
 from mongarsd.memory.database.migrate import Migration, load_migrations, migrate
 from mongarsd.memory.database.readers import Readers
 from mongarsd.memory.database.writer import T, Work, Writer
@@ -46,6 +47,7 @@ class Database:
         self._connect = connect
         self._migrations = load_migrations() if migrations is None else tuple(migrations)
         self._most = readers, queue
+        self.eraser = Eraser(self)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -116,8 +118,10 @@ class Database:
         return self._connect(self.path, "mode=ro")
 
     async def checkpoint(self) -> None:
-        """Move the log into the file and empty it, so that nothing deleted remains in the log."""
-        await self.alone(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+        """After a deletion: move the log into the file and empty it, so that no deleted row remains in the log. Its
+        words in the indexes go soon after."""
+        self.eraser.call()
+        await self.alone(empty_log)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -137,5 +137,6 @@ async def test_nothing_deleted_is_left_in_any_byte(memory: Memory) -> None:
     await memory.conversations.create("local", [said("something else")])
     (turn,) = (await memory.conversations.turns("local", conversation.id)).items
     await memory.conversations.delete_turn("local", turn.id)
+    await memory.database.eraser.now()
     files = memory.database.path.parent.glob("mongars.db*")
     assert not any(b"xylophone" in file.read_bytes() for file in files)

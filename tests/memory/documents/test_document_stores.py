@@ -155,6 +155,7 @@ async def test_no_word_of_a_deleted_store_stays_in_the_file(shelf: Shelf) -> Non
     await shelf.documents.stores.delete("me", store)
     with pytest.raises(NotFound):
         await shelf.find(store, "word")
+    await shelf.database.eraser.now()
     await shelf.close()
     assert b"ylophonist" not in (shelf.folder / "mongars.db").read_bytes()
     await shelf.open()
