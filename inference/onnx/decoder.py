@@ -130,7 +130,7 @@ class Decoder:
         return logits
 
     def _binding(self, first: int, count: int) -> Any:
-        """Cells that stay where they are stay bound: of 30 layers that would be 120 calls a token, 1 ms under a profiler."""
+        """Cells that stay where they are stay bound: 30 layers would be 120 calls a token, 1 ms if profiled."""
         if not self.cells.together:
             return self._session.io_binding()
         if (first, count) not in self._bindings:
