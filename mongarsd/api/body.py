@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -15,6 +15,7 @@ from mongarsd.ground.errors import BadRequest, TooLarge
 from mongarsd.ground.settings import ServerSettings
 
 T = TypeVar("T")
+Made = TypeVar("Made", covariant=True)
 
 #: Bytes a second a body must keep up with once `header_timeout` is over: a bad radio link does, a trickle does not.
 MIN_RATE = 16 * 1024
@@ -27,13 +28,19 @@ _COMPLAINT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 
 
-async def decode(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+class Decodes(Protocol[Made]):
+    """msgspec's decoder, or what raises the same."""
+
+    def decode(self, data: bytes | bytearray, /) -> Made: ...
+
+
+async def decode(request: web.Request, decoder: Decodes[T]) -> T:
     """The body as the decoder's type. Raises BadRequest, TooLarge, Busy, or aiohttp's 408 and 415."""
     with request.app[BODIES].hold() as hold:
         return parse(await _read(request, hold, request.app[PARTS].settings.server), decoder)
 
 
-def parse(data: bytes | bytearray, decoder: msgspec.json.Decoder[T]) -> T:
+def parse(data: bytes | bytearray, decoder: Decodes[T]) -> T:
     """Bytes to values. Raises BadRequest whose `param` is the path of the field, like `messages[0].content`."""
     if not data:
         raise BadRequest("the body is empty; send a JSON object")

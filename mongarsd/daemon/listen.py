@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import grp
+import logging
 import os
 import socket
 import stat
@@ -14,7 +15,10 @@ from mongarsd.daemon.address import Address, parse
 from mongarsd.daemon.holder import holders
 from mongarsd.ground.errors import StartError
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 128
+OLLAMA_PORT = 11434
 CONTROL_MODE = 0o660
 PROBE = 1.0  # seconds a living daemon has to accept a connection
 
@@ -29,6 +33,24 @@ def bind_all(addresses: Iterable[str]) -> list[socket.socket]:
         for sock in sockets:
             sock.close()
         raise
+    return sockets
+
+
+def bind_ollama(addresses: Iterable[Address], wish: str) -> list[socket.socket]:
+    """Ollama's port on each of the hosts. `wish`: "off", "on" (raises StartError), "auto" (those that are free)."""
+    sockets: list[socket.socket] = []
+    for host in () if wish == "off" else dict.fromkeys(address.host for address in addresses):
+        address = Address(host, OLLAMA_PORT)
+        if address in addresses:
+            continue
+        try:
+            sockets += _bind(address)
+        except StartError as error:
+            if wish == "on":
+                for sock in sockets:
+                    sock.close()
+                raise
+            log.info("not on Ollama's port: %s", error.message)
     return sockets
 
 
