@@ -1,4 +1,4 @@
-"""The administration, on the control socket only: status, models, settings."""
+"""The administration, on the control socket and for admin keys: status, models, settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import msgspec
 from aiohttp import web
 
 from mongarsd.api import errors
+from mongarsd.api.audit import target
 from mongarsd.api.body import decode
+from mongarsd.api.credentials import over_control_socket
 from mongarsd.api.parts import PARTS
+from mongarsd.ground.errors import Forbidden
 from mongarsd.ground.settings import Settings
 from mongarsd.ground.status import ModelStatus, PullProgress
 
@@ -48,6 +51,11 @@ async def catalogue(request: web.Request) -> web.Response:
 async def pull(request: web.Request) -> web.StreamResponse:
     """A line of PullProgress for each step. A failure before the first has its status, a later one is the last line."""
     body = await decode(request, _pull_decoder)
+    target(request, body.ref)
+    if body.ref.startswith("file:") and not over_control_socket(request):
+        raise Forbidden(
+            "ref: files are installed on the machine itself: mongarsctl models pull file:/PATH", param="ref"
+        )
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
     source = request.app[PARTS].models.pull(body.ref, body.name)
     try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.web_urldispatcher import AbstractRoute
 
-from mongarsd.api import access, admin, credentials, errors, guard, memory
+from mongarsd.api import access, admin, audit, credentials, errors, guard, memory
 from mongarsd.api.admin import PullRequest
+from mongarsd.api.credentials import GUARDED
 from mongarsd.api.greeting import greeting
 from mongarsd.api.health import Alive, Readiness, healthz, readyz
+from mongarsd.api.keys import KEYS
 from mongarsd.api.limits import BODIES, Bodies
 from mongarsd.api.memory import AccountChange, Checked, RestoreRequest
 from mongarsd.api.metrics import REGISTRY, metrics
@@ -25,6 +28,7 @@ from mongarsd.api.openai.upload import OVERHEAD
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.api.recall import ROUTES as RECALL
+from mongarsd.api.signin import Token, TokenRequest, create_token
 from mongarsd.ground.status import (
     AvailableModel,
     BackupFile,
@@ -34,6 +38,7 @@ from mongarsd.ground.status import (
     NodeStatus,
     PullProgress,
 )
+from mongarsd.memory.access.types import Scope
 from mongarsd.memory.accounts import Account
 from mongarsd.memory.conversations.export import Exported
 
@@ -52,18 +57,20 @@ PUBLIC = (
     *DOCUMENTS,
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
+    Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),
     Route("GET", "/readyz", readyz, "Ready, or why not?", answer=Readiness, open=True),
-    Route("GET", "/metrics", metrics, "Numbers for Prometheus", streams={"text/plain": None}),
+    Route("GET", "/metrics", metrics, "Numbers for Prometheus", streams={"text/plain": None}, scope=Scope.METRICS),
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", "/", greeting, "A page for people", streams={"text/html": None}, open=True),
 )  # fmt: skip
 
-ADMIN = (
+_ADMIN = (
+    *KEYS,
     Route("GET", "/admin/status", admin.status, "The node, its board and its models", answer=NodeStatus),
     Route("GET", "/admin/config", admin.config, "The effective settings, without secrets", answer=dict[str, Any]),
-    Route("GET", "/admin/cache", admin.cache, "What is stored of prompts, and what for", answer=CacheStatus),
-    Route("DELETE", "/admin/cache", admin.clear_cache, "Forget every stored prompt", answer=CacheStatus),
+    Route("GET", "/admin/cache", admin.cache, "What is stored of prompts and answers", answer=CacheStatus),
+    Route("DELETE", "/admin/cache", admin.clear_cache, "Forget every stored prompt and answer", answer=CacheStatus),
     Route("GET", "/admin/memory", memory.memory_status, "The database of conversations", answer=MemoryStatus),
     Route("POST", "/admin/memory/backup", memory.memory_backup, "Copy the database now", answer=BackupFile),
     Route(
@@ -90,28 +97,35 @@ ADMIN = (
     Route("POST", "/admin/models/{name}/unload", admin.unload, "Free a model's memory", answer=ModelStatus),
 )  # fmt: skip
 
+ADMIN = tuple(route._replace(scope=Scope.ADMIN) for route in _ADMIN)
+
 
 def make_app(parts: Parts) -> web.Application:
-    """For TCP ports."""
-    return _make(parts, PUBLIC, guard.middleware, credentials.middleware)
+    """For TCP ports. What administrators do needs a key that says so, also on loopback."""
+    return _make(parts, guard.middleware, credentials.middleware)
 
 
 def make_admin_app(parts: Parts) -> web.Application:
-    """For the control socket: the public API too, and no keys, because the socket's mode is the permission."""
-    return _make(parts, (*PUBLIC, *ADMIN), guard.control_middleware)
+    """For the control socket: no keys, because the socket's mode is the permission."""
+    return _make(parts, guard.control_middleware, credentials.control_middleware)
 
 
-def _make(parts: Parts, routes: tuple[Route, ...], *checks: Any) -> web.Application:
-    app = web.Application(middlewares=[access.middleware, errors.middleware, *checks])
+def _make(parts: Parts, *checks: Any) -> web.Application:
+    app = web.Application(
+        middlewares=[access.middleware, errors.middleware, *checks, audit.middleware]
+    )
+    routes = (*PUBLIC, *ADMIN)
+    guarded: dict[AbstractRoute, Route] = {}
     app[PARTS] = parts
     app[BODIES] = Bodies()
     app[REGISTRY] = []
     app[ROUTES] = routes
     app.on_response_prepare.append(guard.add_headers)
     for route in routes:
-        app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect)
+        guarded[app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect)] = route
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handler)
+            guarded[app.router.add_route("HEAD", route.path, route.handler)] = route
+    app[GUARDED] = guarded
     return app
 
 

@@ -31,6 +31,7 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
     errors.TooLarge: (413, False),
     errors.Conflict: (409, False),
     errors.Busy: (503, True),
+    errors.RateLimited: (429, True),
     errors.DeadlineExceeded: (504, False),
     errors.InvalidModel: (422, False),
     errors.DoesNotFit: (507, False),
@@ -45,9 +46,9 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
 }
 
 #: The words OpenAI uses; what is not listed is "invalid_request_error" below 500 and "server_error" from there.
-_TYPE = {401: "authentication_error", 403: "permission_error", 503: "overloaded_error"}
+_TYPE = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
 
-RETRY_AFTER = 1.0  # seconds, when Busy does not say; the SDK ignores anything over 120
+RETRY_AFTER = 1.0  # seconds, when Busy does not say; the SDK waits as it likes when told more than 60
 
 
 class Answer(NamedTuple):
@@ -76,6 +77,13 @@ def answer(error: BaseException) -> Answer:
     return Answer(500, _object(500, message, code="internal_error", id=ticket), {})
 
 
+def status(error: BaseException) -> int:
+    """Of the answer; logs nothing."""
+    if isinstance(error, errors.MongarsError):
+        return _known(error).status
+    return error.status if isinstance(error, web.HTTPException) else 500
+
+
 def _known(error: errors.MongarsError) -> Answer:
     status, retry = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     detail = dict(error.detail)
@@ -93,7 +101,7 @@ def _known(error: errors.MongarsError) -> Answer:
 
 
 def _seconds(value: Any) -> float:
-    return min(max(float(value), 0.001), 120.0) if isinstance(value, (int, float)) else RETRY_AFTER
+    return min(max(float(value), 0.001), 900.0) if isinstance(value, (int, float)) else RETRY_AFTER
 
 
 def _http(error: web.HTTPException) -> Answer:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from mongarsd.api.credentials import rate_headers
 from mongarsd.api.errors import Handler
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import BadRequest, Forbidden
@@ -27,7 +28,13 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 #: What a page of an allowed origin may send; everything else needs no mention.
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 _CORS_HEADERS = "Authorization, Content-Type, X-API-Key"
-_CORS_EXPOSE = "Retry-After, Retry-After-Ms, X-Should-Retry"
+_CORS_EXPOSE = ", ".join(
+    (
+        *("Retry-After", "Retry-After-Ms", "X-Should-Retry"),
+        *("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests"),
+        *("X-RateLimit-Limit-Tokens", "X-RateLimit-Remaining-Tokens", "X-RateLimit-Reset-Tokens"),
+    )
+)
 _CORS_MAX_AGE = "600"  # seconds
 
 
@@ -60,6 +67,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Last before a header goes out. The guard has let the origin pass, or the answer is a refusal that names none."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers["Server"] = "mongarsd"
+    response.headers.update(rate_headers(request))
     origin = request.headers.get("Origin")
     if origin is None:
         return

@@ -1,4 +1,4 @@
-"""The database of conversations, on the control socket: what it holds, backups, a check, an export."""
+"""The administration of the database of conversations: what it holds, backups, a check, an export."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class AccountChange(Struct, frozen=True, kw_only=True):
     remember: bool | UnsetType = UNSET
     max_age: float | UnsetType = UNSET  # seconds
     max_bytes: int | UnsetType = UNSET
+    requests_per_minute: int | UnsetType | None = UNSET
+    tokens_per_minute: int | UnsetType | None = UNSET
+    jobs: int | UnsetType | None = UNSET
 
 
 _restore_decoder = msgspec.json.Decoder(RestoreRequest)

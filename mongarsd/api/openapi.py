@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from mongarsd.api.openai.answers import ErrorBody
 from mongarsd.api.parts import PARTS
+from mongarsd.memory.access.types import Scope
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
@@ -27,6 +28,7 @@ class Route(NamedTuple):
     #: Media types besides JSON, and what they hold.
     streams: dict[str, Any] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     open: bool = False  # needs no key
+    scope: Scope = Scope.CHAT  # what a key must allow
 
 
 ROUTES: web.AppKey[Sequence[Route]] = web.AppKey("routes", Sequence)
@@ -83,5 +85,6 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema_of[repr(route.body)]}},
         }
     if not route.open:
-        operation["security"] = [{}, {"bearer": []}, {"header": []}]
+        nobody = [] if route.scope is Scope.ADMIN else [{}]  # on loopback, while there is no key
+        operation["security"] = [*nobody, {"bearer": []}, {"header": []}]
     return operation

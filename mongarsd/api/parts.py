@@ -10,11 +10,14 @@ from typing import Protocol
 from aiohttp import web
 
 from mongarsd import __version__
+from mongarsd.api.logins import Attempts
+from mongarsd.api.rates import Limits, Metered, Rates
 from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
 from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
+from mongarsd.memory.accounts import account_id
 from mongarsd.memory.room import Memory
 
 #: Says why the node is not ready, or "" when it is. Cheap: it is asked every few seconds by whoever watches.
@@ -92,12 +95,31 @@ class Parts:
     #: As `checks`, but the node is of use nevertheless.
     hints: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
+    #: Other machines can reach the port: then every request needs a key.
+    exposed: bool = False
     hostname: str = field(default_factory=socket.gethostname)
     version: str = __version__
     http: HttpMetrics = field(init=False)
+    rates: Rates = field(init=False)
+    #: The executor for jobs of accounts: within their rates.
+    metered: Executor = field(init=False)
+    #: Wrong passwords, of each user and of each address. A name's wait is short: others must not lock its owner out.
+    user_attempts: Attempts = field(init=False)
+    address_attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
         self.http = HttpMetrics(self.metrics)
+        self.rates = Rates(self._limits, self.clock)
+        self.metered = Metered(self.executor, self.rates)
+        self.user_attempts, self.address_attempts = Attempts(longest=60.0), Attempts(longest=900.0)
+
+    def _limits(self, account: str) -> Limits:
+        node, own = self.settings.accounts, self.memory.accounts.limited(account_id(account))
+        return Limits(
+            requests=node.requests_per_minute if own.requests_per_minute is None else own.requests_per_minute,
+            tokens=node.tokens_per_minute if own.tokens_per_minute is None else own.tokens_per_minute,
+            jobs=node.jobs if own.jobs is None else own.jobs,
+        )
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

@@ -168,11 +168,11 @@ class Client:
 
     def _refusal(self, path: str, status: int, data: bytes) -> Failure:
         message, reason = _error(data)
-        if self.url and path.startswith("/admin/") and status == 404 and reason == "not_found":
+        if self.url and path.startswith("/admin/") and status in (401, 403):
             host = self._address[0]
             return Failure(
-                f"{self.url} serves the chat API only; for the rest run mongarsctl on that machine, "
-                f"for example `ssh {clean(host)} mongarsctl status`",
+                f"{self.url} wants a key with the scope admin for that: set MONGARSD_API_KEY, or run mongarsctl "
+                f"on that machine, for example `ssh {clean(host)} mongarsctl status`",
                 Exit.REFUSED,
             )
         message = message or f"{self.where} answered with HTTP status {status}"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mongarsd import __version__
-from mongarsd.ctl import cache, config, documents, memories, memory, models, status
+from mongarsd.ctl import accounts, cache, config, documents, keys, memories, memory, models, setup, status, users
 from mongarsd.ctl.app import examples, make_app
 from mongarsd.ctl.chat import command as chat
 from mongarsd.ctl.doctor import command as doctor
@@ -65,6 +65,12 @@ memory.app.command(epilog=memories.FORGET)(memories.forget)
 memory.app.command(epilog=memories.USE)(memories.use)
 app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
+app.command(epilog=setup.EXAMPLES)(setup.setup)
+app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
+app.add_typer(users.tokens, name="tokens")
+app.add_typer(accounts.app, name="accounts")
+app.command(epilog=accounts.AUDIT)(accounts.audit)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from mongarsd.daemon import units
-from mongarsd.daemon.address import Address, parse
+from mongarsd.daemon.address import parse
 from mongarsd.ground.errors import SettingsError
 from mongarsd.ground.settings import Settings
 
@@ -34,7 +34,8 @@ BYTES = frozenset(
 FLAGS = {"server.listen": "--listen", "log.level": "--log-level"}
 NO_KEY = (
     "server.listen: {address} can be reached from other machines, but there is no key; "
-    "run `mongarsd --new-key` and put the line it prints into the settings, or listen on 127.0.0.1 only"
+    "listen on 127.0.0.1 only, and run `mongarsctl setup`, which makes the first key and says how to go on "
+    "(a static key, for a node that is set up by a program: `mongarsd --new-key`)"
 )
 
 FIELDS: dict[str, structs.FieldInfo] = {
@@ -201,14 +202,11 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> list[str]:
     """What no single value can tell."""
     errors: list[str] = []
     where = origins.get("server.listen", "default")
-    addresses: list[Address] = []
     for text in settings.server.listen:
         try:
-            addresses.append(parse(text))
+            parse(text)
         except ValueError as error:
             errors.append(f"{where}: server.listen: {error}")
-    if not settings.server.key_hashes:
-        errors += [f"{where}: {NO_KEY.format(address=a)}" for a in addresses if not a.loopback]
     return errors
 
 

@@ -17,7 +17,7 @@ from mongarsd.daemon import logs
 from mongarsd.daemon.address import Address
 from mongarsd.daemon.config import NO_KEY, Config
 from mongarsd.daemon.footprint import settle
-from mongarsd.daemon.listen import bind_all, bind_control, bound_address, control_path
+from mongarsd.daemon.listen import bind_all, bind_control, bind_ollama, bound_address, control_path
 from mongarsd.daemon.notify import Notifier, inherited_sockets
 from mongarsd.daemon.reload import merge
 from mongarsd.daemon.wire import Node
@@ -51,16 +51,17 @@ class Daemon:
         self._handle_signals()
         settings = self._config.settings
         tcp = self._hold(inherited_sockets() or bind_all(settings.server.listen))
+        tcp += self._hold(bind_ollama([bound_address(sock) for sock in tcp], settings.server.ollama_port))
         control_file = control_path(settings.control.socket, os.environ, self._state)
         (control,) = self._hold([bind_control(control_file, settings.control.group)])
         self._parts.callback(control_file.unlink, missing_ok=True)
         self._addresses = addresses = tuple(bound_address(sock) for sock in tcp)
-        if missing := self._missing_key(self._config):
-            raise StartError(missing)
         node = Node(self._config, self._state, addresses, self._notifier.status, self._death, self._backend)
         self._node = node
         self._parts.push_async_callback(node.close)
         await node.start()
+        if missing := self._missing_key(self._config):  # only now: keys are in the database
+            raise StartError(missing)
         for name, app, sockets in (("tcp", node.public(), tcp), ("control", node.control(), [control])):
             front = Front(app, name)
             self._fronts.append(front)  # closed by `_drain`, which takes a bounded time
@@ -116,7 +117,9 @@ class Daemon:
         """Why these settings would leave the node open to others, or "". Looks at the sockets themselves: systemd's are
         in no settings, and a reload does not move those that are bound."""
         beyond = [address for address in self._addresses if not address.loopback]
-        return NO_KEY.format(address=beyond[0]) if beyond and not config.settings.server.key_hashes else ""
+        if not beyond or config.settings.server.key_hashes or (self._node and self._node.has_keys):
+            return ""
+        return NO_KEY.format(address=beyond[0])
 
     def _stop(self, number: int) -> None:
         log.info("got %s", signal.Signals(number).name)

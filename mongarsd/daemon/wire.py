@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds the start waits for the database. Longer it takes only when it must be checked after an unclean stop.
 OPEN_WAIT = 1.0
+#: Seconds it waits when nobody may be let in before the keys are known.
+KEYS_WAIT = 60.0
 #: Without a path: /readyz answers anybody.
 STORES_NOT = "the memory of this node needs a look: `mongarsctl status` says why"
 
@@ -126,6 +128,7 @@ class Node:
             settings=settings,
             metrics=metrics,
             clock=clock,
+            exposed=any(not address.loopback for address in listen),
             checks={"model": check},
             hints={"memory": lambda: STORES_NOT if memory.warnings() else ""},
             status=Reporter(
@@ -151,6 +154,13 @@ class Node:
         await self._pool.start()
         self._memory.begin()
         await self._memory.opened(OPEN_WAIT)
+        if self._parts.exposed and not self.has_keys:
+            await self._memory.opened(KEYS_WAIT)
+
+    @property
+    def has_keys(self) -> bool:
+        """In the database; true also while it cannot be read, if keys were ever made."""
+        return self._memory.access.required
 
     def _embedding_model(self) -> str:
         """Its digest; "" while none is installed."""

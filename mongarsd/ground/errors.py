@@ -85,6 +85,12 @@ class Busy(MongarsError):
     code = "busy"
 
 
+class RateLimited(Busy):
+    """The account, or somebody who guesses passwords, asks for too much; try again; detail: retry_after (seconds)."""
+
+    code = "rate_limit_exceeded"
+
+
 class Loading(Busy):
     """The model is being loaded; try again; detail: retry_after."""
 

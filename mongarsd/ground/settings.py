@@ -14,6 +14,7 @@ Auto = Literal["auto"]
 
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     listen: tuple[str, ...] = ("127.0.0.1:8420",)
+    ollama_port: Literal["auto", "on", "off"] = "auto"
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     key_hashes: tuple[Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")], ...] = ()
@@ -54,6 +55,8 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ram: Bytes | Auto = "auto"  # of each loaded model; 0 = off
     disk: Bytes | Auto = "auto"  # of all models together; 0 = off
     disk_writes_per_day: Bytes = 4 * 1024**3
+    answers: Annotated[int, Meta(ge=0, le=1 << 32)] = 8 * 1024**2  # bytes of whole answers in RAM; 0 = off
+    answers_ttl: Annotated[float, Meta(ge=0.0, le=604_800.0)] = 3600.0  # seconds; 0 = off
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +70,15 @@ class DocumentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_file: Bytes = 64 * 1024**2
     max_files: Count = 10_000
     max_bytes: Bytes = 1024**3  # of all its files
+
+
+class AccountsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of each account that has no limits of its own. 0 = none."""
+
+    requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    tokens_per_minute: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    jobs: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0  # at the same time
+    token_lifetime: Annotated[float, Meta(ge=60.0, le=86_400.0)] = 3600.0  # seconds
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,5 +98,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()
     documents: DocumentSettings = DocumentSettings()
+    accounts: AccountsSettings = AccountsSettings()
     log: LogSettings = LogSettings()
     control: ControlSettings = ControlSettings()

@@ -59,7 +59,10 @@ def test_it_names_every_route_of_the_router() -> None:
     assert served == set(DOCUMENT["paths"])
 
 
-async def test_the_public_document_has_no_administration(served: Served) -> None:
-    body = await served.json("GET", "/openapi.json")
-    assert not [path for path in body["paths"] if path.startswith("/admin")]
-    assert "/v1/chat/completions" in body["paths"]
+async def test_only_administration_always_needs_a_key(served: Served) -> None:
+    paths = (await served.json("GET", "/openapi.json"))["paths"]
+    assert {} in paths["/v1/chat/completions"]["post"]["security"]
+    assert "security" not in paths["/healthz"]["get"]
+    for path, methods in paths.items():
+        for operation in methods.values():
+            assert path.startswith("/admin/") == (operation.get("security") == [{"bearer": []}, {"header": []}])

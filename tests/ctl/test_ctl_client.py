@@ -182,7 +182,7 @@ def test_over_tcp_with_a_base_path() -> None:
 
 def test_the_administration_over_tcp_is_refused_with_a_remedy() -> None:
     with FakeDaemon() as daemon:
-        del daemon.answers["GET /admin/status"]
+        daemon.answers["GET /admin/status"] = (403, {"error": {"message": "no", "code": "forbidden"}})
         found = failure(Client([], daemon.url), "/admin/status")
     assert found.code is Exit.REFUSED
     assert "ssh 127.0.0.1 mongarsctl status" in found.message

@@ -25,13 +25,17 @@ ALL = list(commands(typer.main.get_command(app)))
 
 
 def test_the_commands() -> None:
-    assert {path[0] for path in ALL if path} == {"status", "chat", "models", "cache", "doctor", "config", "memory"}
+    assert {path[0] for path in ALL if path} == {
+        *("status", "chat", "models", "cache", "doctor", "config", "memory"),
+        *("setup", "keys", "users", "tokens", "accounts", "audit"),
+    }
     assert {path[1] for path in ALL if len(path) > 1} == {
         *("list", "pull", "show", "rm", "load", "unload"),
         *("check", "new-key"),
         *("status", "clear"),
         *("backup", "restore", "check", "export", "limit"),
-        *("remember", "search", "forget", "add", "documents"),
+        *("remember", "search", "forget", "add", "documents", "use"),
+        *("create", "revoke", "passwd", "remove", "rotate", "set"),
     }
 
 

@@ -56,7 +56,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     [
         ("[server]\ndrane = 1", "server.drane: no such setting; did you mean server.drain?"),
         ("[server", "not valid TOML"),
-        ('[server]\nlisten = ["0.0.0.0:8420"]', "mongarsd --new-key"),
+        ('[server]\nlisten = ["0.0.0.0"]', "expected HOST:PORT"),
     ],
 )
 def test_wrong_settings(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

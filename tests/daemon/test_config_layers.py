@@ -131,15 +131,6 @@ def test_unreadable_files(tmp_path: Path) -> None:
     assert errors(tmp_path / "binary")[0].startswith(f"{tmp_path / 'binary'}: not valid TOML")
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:8420", "[::]:8420", "pi.local:1", "192.168.1.5:80"])
-def test_beyond_loopback_needs_a_key(address: str) -> None:
-    (line,) = errors(None, {}, {"server.listen": (address,)})
-    assert line.startswith(f"--listen: server.listen: {address} can be reached from other machines")
-    assert "mongarsd --new-key" in line
-    environ = {"MONGARSD_SERVER_KEY_HASHES": key_hash(new_key())}
-    assert load(None, environ, {"server.listen": (address,)}).settings.server.key_hashes
-
-
 def test_a_key_in_place_of_its_hash_is_not_repeated() -> None:
     key = new_key()
     (line,) = errors(None, {"MONGARSD_SERVER_KEY_HASHES": key})

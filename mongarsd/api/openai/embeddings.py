@@ -77,7 +77,7 @@ async def embeddings(request: web.Request) -> web.Response:
         priority=body.priority or Priority.INTERACTIVE,
         account=account(request),
     )
-    found, tokens = await embed(parts.executor, job)
+    found, tokens = await embed(parts.metered, job)
     return json(
         EmbeddingList(
             data=[

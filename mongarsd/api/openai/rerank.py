@@ -78,7 +78,7 @@ async def rerank(request: web.Request) -> web.Response:
         priority=body.priority or Priority.INTERACTIVE,
         account=account(request),
     )
-    found, tokens = await answered(parts.executor, job, Ranked)
+    found, tokens = await answered(parts.metered, job, Ranked)
     return json(
         RerankAnswer(
             model=model.name,

@@ -26,7 +26,7 @@ async def follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[No
 async def _follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
     begin = parts.clock.monotonic()
     waiting = True
-    async with aclosing(cast(AsyncGenerator[Event, None], parts.executor.run(job))) as events:
+    async with aclosing(cast(AsyncGenerator[Event, None], parts.metered.run(job))) as events:
         async for event in events:
             if type(event) is Delta:
                 if waiting:

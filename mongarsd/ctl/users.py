@@ -1,0 +1,101 @@
+"""`mongarsctl users` and `tokens`: people with passwords."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from mongarsd.ctl.app import Json, examples, make_app
+from mongarsd.ctl.client import Client
+from mongarsd.ctl.connect import connected
+from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.ctl.keys import Owner, Scopes, day
+from mongarsd.ctl.terminal import clean, table
+
+app = make_app("Add, list and remove users.", examples("mongarsctl users add ana", "mongarsctl users list"))
+tokens = make_app("The tokens that users get for passwords.", examples("mongarsctl tokens rotate"))
+
+Name = Annotated[str, typer.Argument(help="As `users list` names them.")]
+
+
+class User(Struct):
+    name: str
+    account: str
+    scopes: tuple[str, ...]
+    created: float
+
+
+@app.command(epilog=examples("mongarsctl users add ana", "mongarsctl users add bo --account family"))
+@connected
+def add(
+    client: Client,
+    name: Annotated[str, typer.Argument(help="Small letters, digits, dots, dashes, underscores.")],
+    account: Owner = None,
+    scope: Scopes = ["chat"],  # noqa: B006  # typer's way to say the default
+) -> None:
+    """Add a user. The password is asked for, or read from standard input."""
+    body = {"name": name, "password": _password(), "account": account or name, "scopes": scope}
+    user = client.send("POST", "/admin/users", User, body)
+    print(f"Added: {clean(user.name)}, account {clean(user.account)}")
+
+
+@app.command(epilog=examples("mongarsctl users passwd ana"))
+@connected
+def passwd(client: Client, name: Name) -> None:
+    """Set a password. The user's tokens die."""
+    user = client.send("POST", f"/admin/users/{quote(name, safe='')}/password", User, {"password": _password()})
+    print(f"Changed: {clean(user.name)}")
+
+
+@app.command("list", epilog=examples("mongarsctl users list"))
+@connected
+def list_(client: Client, json: Json = False) -> None:
+    """List the users."""
+    users = client.get("/admin/users", list[User])
+    if json:
+        print(_json(users))
+        return
+    rows = [(clean(one.name), clean(one.account), " ".join(one.scopes), day(one.created)) for one in users]
+    print("\n".join(table(("NAME", "ACCOUNT", "SCOPES", "SINCE"), rows)))
+
+
+@app.command(epilog=examples("mongarsctl users remove ana"))
+@connected
+def remove(client: Client, name: Name) -> None:
+    """Remove a user, and the user's tokens. What the account has stays."""
+    gone = client.send("DELETE", f"/admin/users/{quote(name, safe='')}", User)
+    print(f"Removed: {clean(gone.name)}")
+
+
+@tokens.callback()
+def _group() -> None:
+    """The tokens that users get for passwords."""
+
+
+@tokens.command(epilog=examples("mongarsctl tokens rotate"))
+@connected
+def rotate(client: Client) -> None:
+    """Make a new secret: every token that was ever given dies."""
+    client.send("POST", "/admin/tokens/rotate", msgspec.Raw)
+    print("Every token is dead; users log in again.")
+
+
+def _password() -> str:
+    """Never an argument: others can see command lines."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    import getpass
+
+    first = getpass.getpass("Password: ")
+    if first != getpass.getpass("Once more: "):
+        raise Failure("the two are not the same", Exit.USAGE)
+    return first
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
