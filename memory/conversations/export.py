@@ -29,14 +29,22 @@ async def export(store: Conversations, account: str, form: Form) -> AsyncIterato
     while True:
         page = await store.list(account, after=after, limit=MAX_PAGE)
         for conversation in page.items:
-            turns = await _turns(store, account, conversation.id)
-            if form == "json":
-                yield msgspec.json.encode(Exported(account, conversation, turns)).decode() + "\n"
-            else:
-                yield markdown(conversation, turns)
+            yield await _written(store, account, conversation, form)
         after = page.after
         if not after:
             return
+
+
+async def export_one(store: Conversations, account: str, conversation: str, form: Form) -> str:
+    """Raises NotFound."""
+    return await _written(store, account, await store.get(account, conversation), form)
+
+
+async def _written(store: Conversations, account: str, conversation: Conversation, form: Form) -> str:
+    turns = await _turns(store, account, conversation.id)
+    if form == "json":
+        return msgspec.json.encode(Exported(account, conversation, turns)).decode() + "\n"
+    return markdown(conversation, turns)
 
 
 def markdown(conversation: Conversation, turns: list[Turn]) -> str:

@@ -66,6 +66,16 @@ class Conversations:
         async with self._database.reader() as reader:
             return as_conversation(await find(reader, account, conversation))
 
+    async def some(self, account: str, conversations: Sequence[str]) -> dict[str, Conversation]:
+        """Those that there are, by id."""
+        async with self._database.reader() as reader:
+            rows = await reader.execute_fetchall(
+                f"SELECT {CONVERSATION} FROM conversations WHERE account = ?"  # noqa: S608
+                " AND id IN (SELECT value FROM json_each(?))",
+                (account, msgspec.json.encode(list(conversations)).decode()),
+            )
+        return {one.id: one for one in map(as_conversation, rows)}
+
     async def list(self, account: str, *, after: str = "", limit: int = 20) -> Page[Conversation]:
         """The one that was used last comes first. Raises BadRequest for a page that never was."""
         updated, number = cursor.read(after) if after else (float("inf"), 0)

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
 
-from mongarsd.api import access, admin, audit, credentials, errors, guard, memory
+from mongarsd.api import access, admin, audit, credentials, errors, guard, memory, reuse
 from mongarsd.api.admin import PullRequest
 from mongarsd.api.credentials import GUARDED
 from mongarsd.api.greeting import greeting
@@ -16,6 +16,7 @@ from mongarsd.api.keys import KEYS
 from mongarsd.api.limits import BODIES, Bodies
 from mongarsd.api.memory import AccountChange, Checked, RestoreRequest
 from mongarsd.api.metrics import REGISTRY, metrics
+from mongarsd.api.ollama.routes import ROUTES as OLLAMA
 from mongarsd.api.openai.answers import ChatChunk, ChatCompletion, Completion, Model, ModelList
 from mongarsd.api.openai.chat import chat_completions
 from mongarsd.api.openai.completions import completions
@@ -24,6 +25,7 @@ from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embe
 from mongarsd.api.openai.models import model, models
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
+from mongarsd.api.openai.responses.routes import ROUTES as RESPONSES
 from mongarsd.api.openai.upload import OVERHEAD
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
@@ -55,14 +57,16 @@ PUBLIC = (
     Route("POST", "/v1/reranking", reranking, "The same as /v1/rerank", RerankRequest, RerankAnswer),
     *RECALL,
     *DOCUMENTS,
+    *RESPONSES,
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),
+    *OLLAMA,
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),
     Route("GET", "/readyz", readyz, "Ready, or why not?", answer=Readiness, open=True),
     Route("GET", "/metrics", metrics, "Numbers for Prometheus", streams={"text/plain": None}, scope=Scope.METRICS),
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
-    Route("GET", "/", greeting, "A page for people", streams={"text/html": None}, open=True),
+    Route("GET", "/", greeting, "A page for people", streams={"text/html": None, "text/plain": None}, open=True),
 )  # fmt: skip
 
 _ADMIN = (
@@ -112,7 +116,7 @@ def make_admin_app(parts: Parts) -> web.Application:
 
 def _make(parts: Parts, *checks: Any) -> web.Application:
     app = web.Application(
-        middlewares=[access.middleware, errors.middleware, *checks, audit.middleware]
+        middlewares=[access.middleware, errors.middleware, *checks, audit.middleware, reuse.middleware]
     )
     routes = (*PUBLIC, *ADMIN)
     guarded: dict[AbstractRoute, Route] = {}

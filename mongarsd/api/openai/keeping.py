@@ -60,25 +60,7 @@ class Kept:
         """On disk when this returns, or `headers` say that it is not."""
         if not self._conversation:
             return
-        details = Details(
-            finish_reason=finish_word(end, bool(collected.calls)),
-            prompt_tokens=end.usage.prompt,
-            cached_tokens=end.usage.cached,
-            completion_tokens=end.usage.completion,
-            timings=_numbers(end),
-            reasoning=collected.reasoning,
-            tool_calls=tuple(
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in collected.calls
-            ),
-        )
-        turn = NewTurn(
-            role="assistant",
-            content=collected.text,
-            node=self._parts.hostname,
-            model=self._model,
-            details=details,
-        )
+        turn = answer_turn(self._parts.hostname, self._model, collected, end)
         try:
             await self._parts.memory.conversations.append(self._account, self._conversation, [turn])
         except (StorageUnavailable, Busy) as error:
@@ -99,6 +81,22 @@ async def keep(request: web.Request, body: ChatRequest, messages: Sequence[Messa
     fresh = _since_the_last_answer(messages) if conversation else messages
     await kept.asked(conversation, [_turn(message) for message in fresh], _metadata(body))
     return kept
+
+
+def answer_turn(node: str, model: str, collected: Collected, end: Finished) -> NewTurn:
+    details = Details(
+        finish_reason=finish_word(end, bool(collected.calls)),
+        prompt_tokens=end.usage.prompt,
+        cached_tokens=end.usage.cached,
+        completion_tokens=end.usage.completion,
+        timings=_numbers(end),
+        reasoning=collected.reasoning,
+        tool_calls=tuple(
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in collected.calls
+        ),
+    )
+    return NewTurn(role="assistant", content=collected.text, node=node, model=model, details=details)
 
 
 def _since_the_last_answer(messages: Sequence[Message]) -> Sequence[Message]:

@@ -1,0 +1,1 @@
+"""OpenAI's Responses and Conversations, kept as turns of conversations."""

@@ -1,0 +1,139 @@
+"""A request for a response becomes a chat, and a chat's complaints name the fields of the request again. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from mongarsd.api.openai.jobs import Order, chat_jobs
+from mongarsd.api.openai.requests import ChatMessage, ChatRequest, NamedSchema, Options, ResponseFormat
+from mongarsd.api.openai.responses.requests import FileSearch, ResponseRequest
+from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.job import Job
+
+_SHARED = tuple(one.name for one in structs.fields(Options) if one.name not in ("n", "max_tokens", "stream_options"))
+_TOOL = re.compile(r"tools\[(\d+)\](\.function)?")
+_NAMES = (
+    ("response_format.json_schema", "text.format"),
+    ("response_format", "text.format"),
+    ("tool_choice.function", "tool_choice"),
+    ("max_completion_tokens", "max_output_tokens"),
+    ("messages", "input"),
+)
+
+
+class Tools(NamedTuple):
+    functions: list[dict[str, Any]]  # in the chat's form
+    places: list[int]  # of each in the request
+    choice: str | dict[str, Any] | None  # in the chat's form
+    search: FileSearch | None
+
+
+def job_of(body: ResponseRequest, tools: Tools, messages: Sequence[ChatMessage], order: Order) -> Job:
+    """Raises BadRequest."""
+    form = body.text.format if body.text else None
+    request = ChatRequest(
+        **{name: getattr(body, name) for name in _SHARED},
+        messages=list(messages),
+        max_completion_tokens=body.max_output_tokens or body.max_tokens,
+        logprobs=_logprobs(body),
+        top_logprobs=body.top_logprobs if _logprobs(body) else None,
+        reasoning_effort=body.reasoning.effort if body.reasoning else None,
+        chat_template_kwargs=body.chat_template_kwargs,
+        tools=tools.functions or None,
+        tool_choice=tools.choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        response_format=(
+            ResponseFormat(type=form.type, json_schema=NamedSchema(name=form.name, schema_=form.schema_))
+            if form
+            else None
+        ),
+    )
+    try:
+        (job,) = chat_jobs(request, order)
+    except BadRequest as error:
+        raise BadRequest(
+            _renamed(error.message, tools.places), param=error.param and _renamed(error.param, tools.places)
+        ) from error
+    return job
+
+
+def tools_of(body: ResponseRequest) -> Tools:
+    """Raises BadRequest."""
+    functions, places, search = [], [], None
+    for number, tool in enumerate(body.tools or ()):
+        kind = tool.get("type")
+        if kind == "function":
+            names = ("name", "description", "parameters")
+            functions.append({"type": "function", "function": {name: tool.get(name) for name in names}})
+            places.append(number)
+        elif kind == "file_search" and search is None:
+            search = _file_search(tool, f"tools[{number}]")
+        elif kind == "file_search":
+            raise BadRequest(f"tools[{number}]: one file_search, with all stores", param=f"tools[{number}]")
+        else:
+            where = f"tools[{number}].type"
+            raise BadRequest(f"{where}: function or file_search, not {str(kind)[:60]!r}", param=where)
+    return _chosen(body.tool_choice, Tools(functions, places, None, search))
+
+
+def _chosen(choice: str | dict[str, Any] | None, tools: Tools) -> Tools:
+    if not isinstance(choice, dict):
+        if choice == "required" and tools.search and not tools.functions:
+            choice = None  # the search is the call
+        return tools._replace(choice=choice, search=None if choice == "none" else tools.search)
+    kind = choice.get("type")
+    if kind == "function":
+        return tools._replace(choice={"type": "function", "function": {"name": choice.get("name")}})
+    if kind == "file_search" and tools.search:
+        return tools._replace(choice="none")
+    if kind == "allowed_tools":
+        return _allowed(choice, tools)
+    raise BadRequest(
+        "tool_choice: auto, none, required, a function, allowed_tools, or a file_search that is among the tools",
+        param="tool_choice",
+    )
+
+
+def _allowed(choice: dict[str, Any], tools: Tools) -> Tools:
+    """The named ones alone."""
+    listed, mode = choice.get("tools"), choice.get("mode")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise BadRequest("tool_choice.tools: a list of objects", param="tool_choice.tools")
+    if mode not in ("auto", "required"):
+        raise BadRequest("tool_choice.mode: auto or required", param="tool_choice.mode")
+    names = [one.get("name") for one in listed if one.get("type") == "function"]
+    kept = [
+        (tool, place)
+        for tool, place in zip(tools.functions, tools.places, strict=True)
+        if tool["function"]["name"] in names
+    ]
+    search = tools.search if any(one.get("type") == "file_search" for one in listed) else None
+    return _chosen(mode, Tools([tool for tool, _ in kept], [place for _, place in kept], None, search))
+
+
+def _file_search(tool: dict[str, Any], where: str) -> FileSearch:
+    try:
+        return msgspec.convert(tool, FileSearch)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        name = where + path.rstrip("`")
+        raise BadRequest(f"{name}: {what[:1].lower()}{what[1:200].replace('`', '')}", param=name) from None
+
+
+def _logprobs(body: ResponseRequest) -> bool:
+    return body.top_logprobs is not None or "message.output_text.logprobs" in (body.include or ())
+
+
+def _renamed(text: str, places: Sequence[int]) -> str:
+    for name, new in _NAMES:
+        text = re.sub(rf"\b{re.escape(name)}", new, text) if text.startswith(name) else text
+    return _TOOL.sub(lambda match: _placed(int(match[1]), places) or match[0], text)
+
+
+def _placed(number: int, places: Sequence[int]) -> str:
+    return f"tools[{places[number]}]" if number < len(places) else ""
