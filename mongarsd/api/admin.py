@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from mongarsd.api import errors
 from mongarsd.api.audit import target
@@ -92,11 +93,14 @@ async def unload(request: web.Request) -> web.Response:
 
 
 async def cache(request: web.Request) -> web.Response:
-    return _json(await request.app[PARTS].cache.status())
+    parts = request.app[PARTS]
+    return _json(structs.replace(await parts.cache.status(), answers=parts.answers.status()))
 
 
 async def clear_cache(request: web.Request) -> web.Response:
-    return _json(await request.app[PARTS].cache.clear())
+    parts = request.app[PARTS]
+    parts.answers.clear()
+    return _json(structs.replace(await parts.cache.clear(), answers=parts.answers.status()))
 
 
 async def config(request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from mongarsd.api import reuse
 from mongarsd.api.credentials import rate_headers
 from mongarsd.api.errors import Handler
 from mongarsd.api.parts import PARTS, Parts
@@ -30,7 +31,7 @@ _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 _CORS_HEADERS = "Authorization, Content-Type, X-API-Key"
 _CORS_EXPOSE = ", ".join(
     (
-        *("Retry-After", "Retry-After-Ms", "X-Should-Retry"),
+        *("Retry-After", "Retry-After-Ms", "X-Should-Retry", reuse.HEADER),
         *("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests"),
         *("X-RateLimit-Limit-Tokens", "X-RateLimit-Remaining-Tokens", "X-RateLimit-Reset-Tokens"),
     )
@@ -68,6 +69,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers["Server"] = "mongarsd"
     response.headers.update(rate_headers(request))
+    response.headers.update(reuse.headers(request))
     origin = request.headers.get("Origin")
     if origin is None:
         return

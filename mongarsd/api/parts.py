@@ -12,11 +12,14 @@ from aiohttp import web
 from mongarsd import __version__
 from mongarsd.api.logins import Attempts
 from mongarsd.api.rates import Limits, Metered, Rates
+from mongarsd.api.reuse import Reusing
+from mongarsd.api.stored_answers import StoredAnswers
 from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
+from mongarsd.ground.preset import Preset
 from mongarsd.ground.settings import Settings
-from mongarsd.ground.status import AvailableModel, CacheStatus, ModelStatus, NodeStatus, PullProgress
+from mongarsd.ground.status import AvailableModel, CacheStatus, ModelCard, ModelStatus, NodeStatus, PullProgress
 from mongarsd.memory.accounts import account_id
 from mongarsd.memory.room import Memory
 
@@ -25,7 +28,8 @@ Check = Callable[[], str]
 
 
 class Models(Protocol):
-    """The models of this node. `name` may be a name, an alias or a digest; an unknown one raises ModelNotFound."""
+    """The models of this node, and presets of them. `name` may be a name, an alias or a digest; an unknown one raises
+    ModelNotFound."""
 
     def list(self) -> list[ModelStatus]: ...
 
@@ -46,6 +50,22 @@ class Models(Protocol):
         ...
 
     async def unload(self, name: str) -> None: ...
+
+    def keep_alive(self, name: str, seconds: float) -> None:
+        """How long the model stays in memory when idle; negative = for ever. Holds until it is unloaded."""
+        ...
+
+    async def card(self, name: str) -> ModelCard:
+        """What the model's file says of itself."""
+        ...
+
+    async def preset(self, name: str, preset: Preset) -> None:
+        """Store it under `name`, in place of another preset. Raises BadRequest, Conflict when a model has the name."""
+        ...
+
+    async def copy(self, name: str, new: str) -> None:
+        """A second name for the same file, or the same preset. Raises BadRequest, Conflict."""
+        ...
 
 
 class Cache(Protocol):
@@ -101,8 +121,9 @@ class Parts:
     version: str = __version__
     http: HttpMetrics = field(init=False)
     rates: Rates = field(init=False)
-    #: The executor for jobs of accounts: within their rates.
+    #: The executor for jobs of accounts: within their rates, and what is known already costs none of them.
     metered: Executor = field(init=False)
+    answers: StoredAnswers = field(init=False)
     #: Wrong passwords, of each user and of each address. A name's wait is short: others must not lock its owner out.
     user_attempts: Attempts = field(init=False)
     address_attempts: Attempts = field(init=False)
@@ -110,7 +131,8 @@ class Parts:
     def __post_init__(self) -> None:
         self.http = HttpMetrics(self.metrics)
         self.rates = Rates(self._limits, self.clock)
-        self.metered = Metered(self.executor, self.rates)
+        self.answers = StoredAnswers(self.clock, lambda: self.settings.cache, self.metrics)
+        self.metered = Reusing(Metered(self.executor, self.rates), self.answers)
         self.user_attempts, self.address_attempts = Attempts(longest=60.0), Attempts(longest=900.0)
 
     def _limits(self, account: str) -> Limits:

@@ -1,4 +1,4 @@
-"""`mongarsctl cache`: what is kept of prompts and conversations, and forgetting it."""
+"""`mongarsctl cache`: what is kept of prompts and answers, and forgetting it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mongarsd.ctl.terminal import clean, pairs, table
 from mongarsd.ctl.units import size
 from mongarsd.ground.status import CacheStatus
 
-app = make_app("Show and clear what is kept of prompts and conversations.", examples("mongarsctl cache status"))
+app = make_app("Show and clear what is kept of prompts and answers.", examples("mongarsctl cache status"))
 _WHERE = {"kv": "model's own memory", "ram": "RAM", "disk": "disk"}
 
 
@@ -26,9 +26,9 @@ def status(client: Client, json: Json = False) -> None:
 @app.command(epilog=examples("mongarsctl cache clear"))
 @connected
 def clear(client: Client, json: Json = False) -> None:
-    """Forget everything that is stored of prompts, on disk too. Running answers go on."""
+    """Forget everything that is stored of prompts and answers, on disk too. Running answers go on."""
     cache = client.send("DELETE", "/admin/cache", CacheStatus)
-    print(_json(cache) if json else "The prefix cache is empty.")
+    print(_json(cache) if json else "The caches of prompts and answers are empty.")
 
 
 def render(cache: CacheStatus) -> list[str]:
@@ -44,6 +44,8 @@ def render(cache: CacheStatus) -> list[str]:
         )
         for tier in cache.tiers
     ]
+    answers = cache.answers
+    whole = f"{answers.answers}, {size(answers.bytes)} of {size(answers.budget)}" if answers.budget else "off"
     return [
         *table(("WHERE", "HELD", "BUDGET", "HITS", "TOKENS SAVED", "EVICTED"), rows, numbers=(1, 2, 3, 4, 5)),
         "",
@@ -52,6 +54,8 @@ def render(cache: CacheStatus) -> list[str]:
                 ("misses", str(cache.misses)),
                 ("written today", f"{size(cache.written_today)} of {size(cache.writes_per_day)}"),
                 ("directory", clean(cache.directory)),
+                ("whole answers", whole),
+                ("told again", f"{answers.hits}; computed {answers.misses}, forgotten {answers.evictions}"),
             ],
             indent="",
         ),

@@ -33,8 +33,15 @@ class DaemonProcess:
     """Started when made; waits for READY=1. `log` is what it wrote to standard error so far."""
 
     def __init__(
-        self, folder: Path, *arguments: str, fake: bool = True, state: str = SLOW, env: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        fake: bool = True,
+        state: str = SLOW,
+        env: dict[str, str] | None = None,
+        under: tuple[str, ...] = (),
     ) -> None:
+        """`under`: a command that runs another one in its own place."""
         self.folder, self.state = folder, folder / state
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         (folder / "notify").unlink(missing_ok=True)  # of the daemon that ran here before
@@ -47,11 +54,22 @@ class DaemonProcess:
         program = [str(FAKE)] if fake else ["-m", "mongarsd"]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MONGARSD_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", *program, "--state-dir", str(self.state), "--listen", "127.0.0.1:0", *arguments],
+            [
+                *under,
+                sys.executable,
+                "-P",
+                *program,
+                "--state-dir",
+                str(self.state),
+                "--listen",
+                "127.0.0.1:0",
+                *arguments,
+            ],
             env={
                 **clean,
                 "NOTIFY_SOCKET": str(folder / "notify"),
                 "MONGARSD_MODELS_OFFLINE": "1",
+                "MONGARSD_SERVER_OLLAMA_PORT": "off",  # tests run beside each other, and beside a real Ollama
                 "MONGARSD_CACHE_ANSWERS": "0",  # a test that asks twice wants it computed twice
                 "MONGARSD_CONTROL_SOCKET": str(self.control),
                 **(env or {}),
