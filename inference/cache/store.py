@@ -14,6 +14,7 @@ from mongarsd.inference.cache import keys
 from mongarsd.inference.cache.disk import Disk
 from mongarsd.inference.cache.ledger import CHECKPOINT
 from mongarsd.inference.cache.ram import Ram
+from mongarsd.inference.cache.tails import LEAST, Tail, Tails
 from mongarsd.inference.cache.writes import DailyWrites
 from mongarsd.inference.worker.protocol import CachePlan, TierStats
 
@@ -47,6 +48,7 @@ class PrefixStore:
         self._block, self._clock, self._wake = block, clock, wake
         self._start = keys.seed(*facts)
         self._ram, self._ram_on = Ram(plan.ram), plan.ram > 0
+        self._tails = Tails(self._ram)
         self._disk: Disk | None = None
         self._files: ThreadPoolExecutor | None = None
         self._unsaved: dict[bytes, Block] = {}  # in order: a block after its predecessor
@@ -99,6 +101,19 @@ class PrefixStore:
             self._put(Block(chain[number], parent, number * self._block, block), save)
         self._bound()
 
+    # -- what is behind the last whole block
+
+    def wants_tail(self, chain: Sequence[bytes], tokens: Sequence[int]) -> bool:
+        """`tokens`: those behind the last block of the chain. It must have one: a short prompt is computed as fast."""
+        return bool(chain) and self._ram_on and len(tokens) >= LEAST and (chain[-1], tokens) not in self._tails
+
+    def keep_tail(self, chain: Sequence[bytes], tokens: Sequence[int], cells: bytes) -> None:
+        self._tails.keep(chain[-1], len(chain) * self._block, tokens, cells, self._clock.monotonic())
+
+    def tail(self, chain: Sequence[bytes], tokens: Sequence[int]) -> Tail | None:
+        """What is stored behind the last block of the chain and fits on `tokens`, which follow it."""
+        return self._tails.find(chain[-1], tokens, self._clock.monotonic()) if chain else None
+
     # -- of models whose sequences cannot be cut: what else is needed at the end of a block
 
     def checkpoints(self, chain: Sequence[bytes], *, blocks: bool) -> int:
@@ -145,6 +160,7 @@ class PrefixStore:
 
     def clear(self) -> None:
         self._ram.clear()
+        self._tails.clear()
         self._unsaved.clear()
         if self._files and self._disk:
             self._writing = self._files.submit(self._disk.clear)

@@ -107,7 +107,10 @@ class Backend(Protocol):
         ...
 
     def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
-        """The cells of blocks (BLOCK tokens each) number `begin` to `end` (exclusive); fewer or none if it cannot."""
+        """The cells of blocks (BLOCK tokens each) number `begin` to `end` (exclusive); none if it cannot.
+
+        The last is short when the sequence ends within it.
+        """
         ...
 
     def checkpoint(self, sequence: int) -> bytes:
@@ -115,7 +118,7 @@ class Backend(Protocol):
         ...
 
     def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
-        """Replace the sequence by these blocks, from position 0 on; False = it is empty now.
+        """Replace the sequence by these blocks, from position 0 on, the last maybe short; False = it is empty now.
 
         It cannot be trimmed to less afterwards, but to nothing, if there was a checkpoint.
         """

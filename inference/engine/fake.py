@@ -167,7 +167,7 @@ class FakeBackend:
 
     def export(self, sequence: int, begin: int, end: int) -> list[bytes]:
         cells = self._cells[sequence]
-        if end * BLOCK > len(cells):
+        if (end - 1) * BLOCK >= len(cells):
             raise RuntimeError(f"sequence {sequence} has {len(cells)} cells, not {end * BLOCK}")
         return [b"".join(t.to_bytes(2, "little") for t in cells[n * BLOCK :][:BLOCK]) for n in range(begin, end)]
 

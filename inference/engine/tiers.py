@@ -14,6 +14,7 @@ from concurrent.futures import Future
 
 from mongarsd.ground.clock import SystemClock
 from mongarsd.inference.cache.store import Fetched, PrefixStore
+from mongarsd.inference.cache.tails import Tail
 from mongarsd.inference.engine.base import BLOCK, Backend, Row
 from mongarsd.inference.engine.cells import MIN_TAIL, Cells
 from mongarsd.inference.engine.pace import Rate
@@ -36,6 +37,7 @@ class Tiers:
         self._slots, self._bound = slots, max_gap * SHARE
         self._wanted: dict[str, Future[Fetched]] = {}  # by job
         self._chains: dict[str, list[bytes]] = {}
+        self._tails: dict[str, Tail] = {}
         self._save: list[int] = []  # slots that may hold something new
         self._speed = Rate()  # seconds a token, moved between cells and blocks
         self._speed.add(1 / FIRST)
@@ -53,22 +55,32 @@ class Tiers:
             if future := self._wanted.get(sequence.id):
                 sequence.fetching = not future.done()
                 if future.done():
-                    blocks = len(future.result().blocks)
-                    if streams:  # they wait while it is restored
-                        blocks = min(blocks, int(self._bound / (self._speed.value or 1.0) / BLOCK))
-                    sequence.stored = blocks * BLOCK
+                    sequence.stored = self._stored(sequence, len(future.result().blocks), streams=streams)
+
+    def _stored(self, sequence: Sequence, blocks: int, *, streams: bool) -> int:
+        """Tokens that `restore` will bring: `blocks` were found."""
+        if streams:  # they wait while it is restored
+            blocks = min(blocks, int(self._bound / (self._speed.value or 1.0) / BLOCK))
+        tail = self._tails.get(sequence.id) if blocks == len(self._chains[sequence.id]) else None
+        return blocks * BLOCK + (tail.length if tail else 0)
 
     def _ask(self, sequence: Sequence) -> None:
-        chain = self._store.keys(sequence.tokens[: len(sequence.tokens) - 1], sequence.job.adapter)
+        tokens = sequence.tokens[:-1]
+        chain = self._store.keys(tokens, sequence.job.adapter)
         count = self._store.longest(chain)
-        self._chains[sequence.id] = chain[:count]
-        if count * BLOCK >= self._cells.cached(sequence.tokens, sequence.job.adapter) + MIN_TAIL:
-            self._wanted[sequence.id] = self._store.fetch(chain[:count])
+        self._chains[sequence.id] = chain = chain[:count]
+        stored = count * BLOCK
+        if tail := self._store.tail(chain, tokens[stored : stored + BLOCK]):
+            self._tails[sequence.id] = tail
+            stored += tail.length
+        if stored >= self._cells.cached(sequence.tokens, sequence.job.adapter) + MIN_TAIL:
+            self._wanted[sequence.id] = self._store.fetch(chain)
 
     def forget(self, sequence: Sequence) -> None:
         """The job was admitted or has ended."""
         self._wanted.pop(sequence.id, None)
         self._chains.pop(sequence.id, None)
+        self._tails.pop(sequence.id, None)
 
     # -- at its admission
 
@@ -76,10 +88,12 @@ class Tiers:
         """Fill the sequence's slot with its stored beginning; False: nothing is there."""
         chain, fetched = self._chains[sequence.id], self._wanted[sequence.id].result()
         blocks = fetched.blocks[: sequence.cached // BLOCK]
+        tail = [self._tails[sequence.id].cells] if sequence.cached % BLOCK else []
         begin = time.monotonic()
-        if not self._backend.restore(sequence.slot, blocks):
+        if not self._backend.restore(sequence.slot, [*blocks, *tail]):
             self._store.drop(chain)
             return False
+        self._backend.trim(sequence.slot, sequence.cached)  # a tail may go on otherwise
         self._speed.add((time.monotonic() - begin) / sequence.cached)
         self._store.keep(chain, 0, blocks, save=False)  # those from the disk go to RAM, too
         self._count("disk" if fetched.disk else "ram", sequence.cached)
@@ -160,14 +174,18 @@ class Tiers:
 
     def _keep(self, slot: int, tokens: list[int], adapter: str) -> None:
         chain = self._store.keys(tokens, adapter)
-        missing = self._store.missing(chain)
-        if not missing:
+        missing, rest = self._store.missing(chain), tokens[len(chain) * BLOCK :]
+        tail = self._store.wants_tail(chain, rest)
+        if not missing and not tail:
             return
         begin = time.monotonic()
-        blocks = self._backend.export(slot, missing.start, missing.stop)
+        first = missing.start if missing else len(chain)
+        blocks = self._backend.export(slot, first, len(chain) + tail)
         if blocks:
             self._speed.add((time.monotonic() - begin) / len(tokens))
-            self._store.keep(chain, missing.start, blocks)
+            self._store.keep(chain, first, blocks[: len(chain) - first])
+            if tail:
+                self._store.keep_tail(chain, rest, blocks[-1])
 
     def _count(self, tier: str, tokens: int) -> None:
         self._hits[tier] += 1

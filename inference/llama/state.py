@@ -117,27 +117,29 @@ def _parse(state: memoryview) -> tuple[Layout, int, tuple[int, ...]]:
 
 
 def cut(state: memoryview, size: int, begin: int, end: int) -> list[bytes]:
-    """Blocks number `begin` to `end` (exclusive) of `size` tokens each. Raises Unsliceable."""
+    """Blocks number `begin` to `end` (exclusive) of `size` tokens each, the last maybe short. Raises Unsliceable."""
     layout, tokens, begins = parse(state)
-    if end * size > tokens:
+    if (end - 1) * size >= tokens:
         raise Unsliceable(f"the sequence has {tokens} tokens, not {end * size}")
-    rows = [(at, row * size) for at, (_, row) in zip(begins, layout.parts, strict=True)]
-    return [b"".join(state[at + n * step : at + (n + 1) * step] for at, step in rows) for n in range(begin, end)]
+    rows = [(at, row) for at, (_, row) in zip(begins, layout.parts, strict=True)]
+    places = [(n * size, min((n + 1) * size, tokens)) for n in range(begin, end)]
+    return [b"".join(state[at + first * row : at + last * row] for at, row in rows) for first, last in places]
 
 
 def join(layout: Layout, blocks: Sequence[bytes], size: int) -> bytes:
-    """A whole state of `len(blocks) * size` tokens. Raises Unsliceable when a block has another length."""
-    if not blocks or any(len(block) != size * layout.row for block in blocks):
+    """A whole state of blocks of `size` tokens, the last of fewer maybe. Raises Unsliceable for any other length."""
+    last, odd = divmod(len(blocks[-1]), layout.row) if blocks else (0, 0)
+    if odd or not 0 < last <= size or any(len(block) != size * layout.row for block in blocks[:-1]):
         raise Unsliceable("a block has a wrong length")
-    tokens = len(blocks) * size
-    views = [memoryview(block) for block in blocks]
+    views = [(memoryview(block), size) for block in blocks[:-1]] + [(memoryview(blocks[-1]), last)]
+    tokens = sum(count for _, count in views)
     pieces: list[bytes | memoryview] = [_HEAD.pack(MAGIC, 0, layout.streams), struct.pack("<I", tokens)]
     pieces.append(b"".join(_CELL.pack(place, 1, 0) for place in range(tokens)))
     pieces.append(_KIND.pack(0, layout.layers))
     at = 0
     for kind, row in layout.parts:
         pieces.append(_PART.pack(kind, row))
-        pieces += [view[at : at + row * size] for view in views]
-        at += row * size
+        pieces += [view[at * count : (at + row) * count] for view, count in views]
+        at += row
     pieces.append(bytes(4 * (layout.streams - 1)))
     return b"".join(pieces)

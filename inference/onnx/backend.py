@@ -133,11 +133,12 @@ class OnnxBackend:
 
     def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
         tables = None if checkpoint else join(self._decoder.header, blocks)
-        if tables is None or len(blocks) * BLOCK > self._context:
+        length = 0 if tables is None else tables[0].shape[1]
+        if tables is None or length > self._context:
             self.trim(sequence, 0)
             return False
         self._decoder.cells.write(sequence, tables)
-        self._lengths[sequence] = len(blocks) * BLOCK
+        self._lengths[sequence] = length
         return True
 
     def set_threads(self, decode: int, prefill: int) -> None:

@@ -98,15 +98,17 @@ class GrownCells:
 
 
 def cut(tables: Sequence[Array]) -> list[bytes]:
-    """Whole blocks of tokens, each with its part of every table."""
-    count = tables[0].shape[1] // BLOCK
-    return [b"".join(t[:, n * BLOCK : (n + 1) * BLOCK].tobytes() for t in tables) for n in range(count)]
+    """Blocks of tokens, the last maybe short, each with its part of every table."""
+    return [b"".join(t[:, n : n + BLOCK].tobytes() for t in tables) for n in range(0, tables[0].shape[1], BLOCK)]
 
 
 def join(header: DecoderHeader, blocks: Sequence[bytes]) -> list[Array] | None:
-    """The tables again; None if a block has another length."""
-    kind, shape = _type(header), (2 * header.layers, header.heads, BLOCK, header.size)
-    if any(len(block) != header.bytes_per_token * BLOCK for block in blocks):
+    """The tables again; None if a block has another length: only the last may be short."""
+    kind, shape = _type(header), (2 * header.layers, header.heads, -1, header.size)
+    whole = header.bytes_per_token * BLOCK
+    if any(len(block) != whole for block in blocks[:-1]):
+        return None
+    if blocks and (not 0 < len(blocks[-1]) <= whole or len(blocks[-1]) % header.bytes_per_token):
         return None
     parts = [np.frombuffer(block, kind).reshape(shape) for block in blocks]
     return list(np.concatenate(parts, axis=2)) if parts else None

@@ -67,9 +67,31 @@ def test_what_was_pushed_out_of_the_cells_comes_back_from_ram(tmp_path: Path, ot
     assert bench.ask("first") == 0
     for n in range(4):
         bench.ask(f"other {n}", next(others))
-    assert bench.ask("again") == 5 * BLOCK
-    assert (bench.tier("ram").hits, bench.tier("ram").tokens) == (1, 5 * BLOCK)
+    assert bench.ask("again") == len(LONG) - 1  # the last token is always computed
+    assert (bench.tier("ram").hits, bench.tier("ram").tokens) == (1, len(LONG) - 1)
     assert bench.engine.pulse().cache.misses == 5
+
+
+def test_a_conversation_goes_on_behind_its_last_answer(tmp_path: Path, others: Iterator[str]) -> None:
+    bench = Tiered(tmp_path, ram=1 << 20)
+    bench.ask("first")
+    for n in range(4):
+        bench.ask(f"other {n}", next(others))
+    said = LONG + bench.text("first")
+    assert bench.ask("second", f"{said} go on") == len(said) - 1  # the last of the answer was never computed
+    for n in range(4, 8):
+        bench.ask(f"other {n}", next(others))
+    parted = said[:-4]
+    assert bench.ask("otherwise", f"{parted} or not") == len(parted)
+
+
+def test_without_ram_the_disk_keeps_whole_blocks_only(tmp_path: Path, others: Iterator[str]) -> None:
+    bench = Tiered(tmp_path, disk=1 << 20)
+    bench.ask("first")
+    bench.settle()
+    for n in range(4):
+        bench.ask(f"other {n}", next(others))
+    assert bench.ask("again") == 5 * BLOCK
 
 
 def test_a_new_process_reads_it_from_disk(tmp_path: Path) -> None:

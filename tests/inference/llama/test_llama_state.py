@@ -28,15 +28,15 @@ def next_logits(tiny: LlamaBackend, slot: int, position: int) -> list[float]:
 
 
 def test_restored_cells_compute_the_same_bits_in_every_slot(tiny: LlamaBackend) -> None:
+    """Three blocks and five tokens."""
     fill(tiny, 1, TOKENS)
-    blocks = tiny.export(1, 0, 3)
-    tiny.trim(1, 3 * BLOCK)
-    wanted = next_logits(tiny, 1, 3 * BLOCK)
+    blocks = tiny.export(1, 0, 4)
+    wanted = next_logits(tiny, 1, len(TOKENS))
     for slot in range(tiny.info.slots):
         fill(tiny, slot, TOKENS[50:90])  # what is there goes
         assert tiny.restore(slot, blocks)
-        assert next_logits(tiny, slot, 3 * BLOCK) == wanted
-        assert tiny.export(slot, 0, 3) == blocks
+        assert next_logits(tiny, slot, len(TOKENS)) == wanted
+        assert tiny.export(slot, 0, 4) == blocks
     assert tiny.export(0, 1, 2) == blocks[1:2]
     for slot in range(tiny.info.slots):
         tiny.trim(slot, 0)
@@ -45,7 +45,7 @@ def test_restored_cells_compute_the_same_bits_in_every_slot(tiny: LlamaBackend) 
 def test_what_is_no_block_is_refused_and_leaves_an_empty_slot(tiny: LlamaBackend) -> None:
     fill(tiny, 0, TOKENS)
     block = tiny.export(0, 0, 1)[0]
-    assert tiny.export(0, 0, 4) == []  # it has only three
+    assert tiny.export(0, 0, 5) == []  # it has not so many
     assert not tiny.restore(0, [])
     assert not tiny.restore(0, [block, block[:-1]])
     tiny.trim(0, 0)
@@ -69,6 +69,10 @@ def test_cut_undoes_join(blocks: list[bytes]) -> None:
     whole = memoryview(state.join(LAYOUT, blocks, 2))
     assert state.parse(whole)[:2] == (LAYOUT, 2 * len(blocks))
     assert state.cut(whole, 2, 0, len(blocks)) == blocks
+    *full, last = blocks
+    short = state.join(LAYOUT, [*full, last[:4] + last[8:12] + last[16:18] + last[20:22]], 2)
+    assert state.cut(memoryview(short), 2, 0, len(blocks))[:-1] == full
+    assert len(state.cut(memoryview(short), 2, 0, len(blocks))[-1]) == LAYOUT.row
     with pytest.raises(state.Unsliceable):
         state.cut(whole, 2, 0, len(blocks) + 1)
 
