@@ -1,7 +1,8 @@
 """Errors become HTTP here and nowhere else: one status for each class, one error object for every client.
 
 The object is OpenAI's, `{"error": {"message", "type", "param", "code"}}`, with the error's numbers beside them
-(position and estimate of a full queue, need and have of a memory that is too small).
+(position and estimate of a full queue, need and have of a memory that is too small). Below /api/ it is Ollama's,
+`{"error": "message"}`, with the code and the numbers beside.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
 #: The words OpenAI uses; what is not listed is "invalid_request_error" below 500 and "server_error" from there.
 _TYPE = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
 
+OLLAMA = "/api/"  # its routes begin so
+
 RETRY_AFTER = 1.0  # seconds, when Busy does not say; the SDK waits as it likes when told more than 60
 
 
@@ -61,8 +64,16 @@ class Answer(NamedTuple):
         """{"error": {...}} as JSON."""
         return msgspec.json.encode({"error": self.error}, enc_hook=str)
 
-    def response(self) -> web.Response:
-        return web.Response(status=self.status, body=self.body, content_type="application/json", headers=self.headers)
+    @property
+    def plain_body(self) -> bytes:
+        """{"error": "message", "code": …} as JSON."""
+        rest = {name: value for name, value in self.error.items() if name not in ("message", "type", "param", "error")}
+        return msgspec.json.encode({"error": self.error["message"], **rest}, enc_hook=str)
+
+    def response(self, path: str = "") -> web.Response:
+        """In the words of the API that `path` belongs to."""
+        body = self.plain_body if path.startswith(OLLAMA) else self.body
+        return web.Response(status=self.status, body=body, content_type="application/json", headers=self.headers)
 
 
 def answer(error: BaseException) -> Answer:
@@ -138,4 +149,4 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         if request.writer.output_size:  # half an answer is out: nothing more can be said on this connection
             answer(error)
             raise ConnectionResetError("the answer failed half-way") from error
-        return answer(error).response()
+        return answer(error).response(request.raw_path)
