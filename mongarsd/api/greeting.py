@@ -1,4 +1,4 @@
-"""GET /: what somebody sees who opens the address in a browser."""
+"""GET /: a page for who opens the address in a browser, and for programs the words by which they know Ollama."""
 
 from __future__ import annotations
 
@@ -32,8 +32,15 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
 }
 
 
-async def greeting(request: web.Request) -> web.Response:  # noqa: ARG001
+#: Ollama's clients ask for nothing in particular, and some compare the answer with this; every browser asks for HTML.
+RUNNING = "Ollama is running"
+
+
+async def greeting(request: web.Request) -> web.Response:
+    if "text/html" not in request.headers.get("Accept", "").lower():
+        return web.Response(text=RUNNING, headers={"Vary": "Accept"})
     return web.Response(text=_PAGE, content_type="text/html", headers=_HEADERS)

@@ -234,21 +234,21 @@ async def test_embeddings_in_both_forms() -> None:
     async with serve(Embeds()) as served:
         reader = structs.replace(TINY, name="reader", kind="embedding", capabilities=("embedding",), dimensions=2)
         served.models.models["reader"] = structs.replace(reader, digest="sha256:" + "2" * 64)
-        client = ollama.AsyncClient(served.url)
-        assert (await client.embed("reader", ["a", "b"])).embeddings == [[1.0, 0.0], [1.0, 0.0]]
-        one = await client.embed("reader", "a", keep_alive="5m", dimensions=2)
-        assert (one.embeddings, one.prompt_eval_count) == ([[1.0, 0.0]], 5)
-        assert (await client.embeddings("reader", "a")).embedding == [1.0, 0.0]
-        assert (await client.embed("reader", [])).embeddings == []
-        assert (await client.embeddings("reader", "")).embedding == []
-        with pytest.raises(ollama.ResponseError, match="does not support embeddings"):
-            await client.embed("tiny", "a")
-        with pytest.raises(ollama.ResponseError, match="dimensions"):
-            await client.embed("reader", "a", dimensions=1)
-        with pytest.raises(ollama.ResponseError, match=r"input\[1\]"):
-            await client.embed("reader", ["a", ""])
-        with pytest.raises(ollama.ResponseError, match="does not support chat"):
-            await client.chat("reader", [{"role": "user", "content": "Hi"}])
-        with pytest.raises(ollama.ResponseError, match="does not support generate"):
-            await client.generate("reader", "Hi")
+        async with ollama.AsyncClient(served.url) as client:
+            assert (await client.embed("reader", ["a", "b"])).embeddings == [[1.0, 0.0], [1.0, 0.0]]
+            one = await client.embed("reader", "a", keep_alive="5m", dimensions=2)
+            assert (one.embeddings, one.prompt_eval_count) == ([[1.0, 0.0]], 5)
+            assert (await client.embeddings("reader", "a")).embedding == [1.0, 0.0]
+            assert (await client.embed("reader", [])).embeddings == []
+            assert (await client.embeddings("reader", "")).embedding == []
+            with pytest.raises(ollama.ResponseError, match="does not support embeddings"):
+                await client.embed("tiny", "a")
+            with pytest.raises(ollama.ResponseError, match="dimensions"):
+                await client.embed("reader", "a", dimensions=1)
+            with pytest.raises(ollama.ResponseError, match=r"input\[1\]"):
+                await client.embed("reader", ["a", ""])
+            with pytest.raises(ollama.ResponseError, match="does not support chat"):
+                await client.chat("reader", [{"role": "user", "content": "Hi"}])
+            with pytest.raises(ollama.ResponseError, match="does not support generate"):
+                await client.generate("reader", "Hi")
     assert ("keep_alive", "reader", "300") in served.models.calls
