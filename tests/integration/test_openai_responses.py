@@ -1,0 +1,130 @@
+"""Responses and conversations with the real openai library, on the real model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+from fakes.daemon_process import MODEL
+from pydantic import BaseModel
+
+QUESTION = "What is the capital of France?"
+
+
+class Town(BaseModel):
+    town: str
+    inhabitants: int
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_create_go_on_retrieve_and_delete(client: openai.OpenAI) -> None:
+    first = client.responses.create(model=MODEL, input=QUESTION, temperature=0, max_output_tokens=24)
+    assert "Paris" in first.output_text
+    assert first.usage
+    second = client.responses.create(
+        model=MODEL, input="And of Italy?", previous_response_id=first.id, temperature=0, max_output_tokens=16
+    )
+    assert second.usage
+    assert second.usage.input_tokens > first.usage.input_tokens
+    assert second.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens - 1
+    assert client.responses.retrieve(first.id).output_text == first.output_text
+    (item,) = client.responses.input_items.list(second.id)
+    assert item.type == "message"
+    assert item.content[0].text == "And of Italy?"  # type: ignore[union-attr]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+    with pytest.raises(openai.BadRequestError):
+        client.responses.cancel(second.id)
+
+
+def test_the_stream_helper_ends_with_the_same_words(client: openai.OpenAI) -> None:
+    plain = client.responses.create(model=MODEL, input=QUESTION, temperature=0, max_output_tokens=24, store=False)
+    text = ""
+    with client.responses.stream(model=MODEL, input=QUESTION, temperature=0, store=False) as stream:
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+        final = stream.get_final_response()
+    assert final.output_text == text
+    assert text.startswith(plain.output_text[:20])
+
+
+def test_parse_gives_a_model(client: openai.OpenAI) -> None:
+    answer = client.responses.parse(
+        model=MODEL, input="Tell me of Bern.", text_format=Town, temperature=0, max_output_tokens=200
+    )
+    assert isinstance(answer.output_parsed, Town)
+
+
+def test_a_tool_is_called_and_its_result_told(client: openai.OpenAI) -> None:
+    weather = {
+        "type": "function",
+        "name": "weather",
+        "description": "The weather of a town",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"town": {"type": "string", "maxLength": 20}},
+            "required": ["town"],
+            "additionalProperties": False,
+        },
+    }
+    asked = client.responses.create(  # type: ignore[call-overload]
+        model=MODEL, input="The weather in Bern?", tools=[weather], tool_choice="required", temperature=0
+    )
+    (call,) = [one for one in asked.output if one.type == "function_call"]
+    assert call.name == "weather"
+    told = client.responses.create(  # type: ignore[call-overload]
+        model=MODEL,
+        previous_response_id=asked.id,
+        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}],
+        tools=[weather],
+        tool_choice="none",
+        temperature=0,
+        max_output_tokens=24,
+    )
+    assert told.output_text
+
+
+def test_conversations(client: openai.OpenAI) -> None:
+    made = client.conversations.create(
+        metadata={"room": "kitchen"}, items=[{"type": "message", "role": "user", "content": "My name is Ada."}]
+    )
+    answer = client.responses.create(
+        model=MODEL, conversation=made.id, input="Hello!", temperature=0, max_output_tokens=16
+    )
+    assert answer.conversation
+    assert answer.conversation.id == made.id
+    items = list(client.conversations.items.list(made.id, order="asc", limit=2))
+    assert [item.type for item in items] == ["message"] * 3
+    added = client.conversations.items.create(made.id, items=[{"role": "user", "content": "Bye."}])
+    assert client.conversations.items.retrieve(added.data[0].id or "", conversation_id=made.id) == added.data[0]
+    client.conversations.items.delete(added.data[0].id or "", conversation_id=made.id)
+    assert client.conversations.update(made.id, metadata={"room": "hall"}).metadata == {"room": "hall"}
+    assert client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(made.id)
+
+
+async def test_the_async_client(url: str) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        plain = await client.responses.create(model=MODEL, input=QUESTION, temperature=0, max_output_tokens=16)
+        stream = await client.responses.create(
+            model=MODEL, input=QUESTION, temperature=0, max_output_tokens=16, stream=True
+        )
+        kinds, text = [], ""
+        async for event in stream:
+            kinds.append(event.type)
+            text += event.delta if event.type == "response.output_text.delta" else ""
+        made = await client.conversations.create()
+        assert (await client.conversations.retrieve(made.id)).id == made.id
+    assert text == plain.output_text
+    assert kinds[0] == "response.created"
+    assert kinds[-1] in {"response.completed", "response.incomplete"}
