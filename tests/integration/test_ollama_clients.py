@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -82,14 +83,21 @@ def get_weather(city: str) -> str:
     return f"Rain in {city}."
 
 
-def test_langchain(url: str) -> None:
-    def chat(**more: Any) -> ChatOllama:
-        return ChatOllama(base_url=url, model=MODEL, temperature=0, num_predict=60, validate_model_on_init=True, **more)
+@contextlib.contextmanager
+def langchain(url: str, **more: Any) -> Iterator[ChatOllama]:
+    chat = ChatOllama(base_url=url, model=MODEL, temperature=0, num_predict=60, validate_model_on_init=True, **more)
+    try:
+        yield chat
+    finally:  # it does not do so itself
+        chat._client.close()
 
-    answer = chat().invoke("What is the capital of France?")
-    assert "Paris" in str(answer.content)
-    assert answer.usage_metadata
-    assert answer.usage_metadata["input_tokens"] > 0
-    formed = chat(format=SCHEMA).invoke("What is the capital of France?")
-    assert "city" in json.loads(str(formed.content))
-    assert chat().bind_tools([get_weather]).invoke("What is the weather in Paris?").type == "ai"
+
+def test_langchain(url: str) -> None:
+    with langchain(url) as chat:
+        answer = chat.invoke("What is the capital of France?")
+        assert "Paris" in str(answer.content)
+        assert answer.usage_metadata
+        assert answer.usage_metadata["input_tokens"] > 0
+        assert chat.bind_tools([get_weather]).invoke("What is the weather in Paris?").type == "ai"
+    with langchain(url, format=SCHEMA) as chat:
+        assert "city" in json.loads(str(chat.invoke("What is the capital of France?").content))
