@@ -126,12 +126,18 @@ class Writer:
                 raise next((done.error for done in outcomes if isinstance(done.error, sqlite3.Error)), _gone())
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             return [_Outcome(call, None, error) for call in batch]
         self.commits += 1
         self.writes += len(batch)
         return outcomes
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """A disk that fails even here must not end the thread: the next BEGIN fails then, and this is tried again."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 def _gone() -> sqlite3.Error:
@@ -158,8 +164,7 @@ def _alone(connection: sqlite3.Connection, call: _Call[Any]) -> list[_Outcome]:
     try:
         return [_Outcome(call, call.work(connection), None)]
     except Exception as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection)
         return [_Outcome(call, None, error)]
 
 

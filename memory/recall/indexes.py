@@ -12,8 +12,10 @@ import aiosqlite
 from mongarsd.ground.clock import Clock
 from mongarsd.memory.database.database import Database
 from mongarsd.memory.recall import rows
-from mongarsd.memory.recall.bits import BLOCK, BitIndex
+from mongarsd.memory.recall.bits import BitIndex
 
+#: Rows read at once into an index: what they take before they are numbers stays with the process.
+READ = 1024
 #: Bytes of all indexes together: about a million vectors. One larger account may exceed it alone.
 BUDGET = 64 * 1024 * 1024
 #: Seconds without a search after which an index is dropped. Reading 100,000 vectors' signs again takes 0.1 s.
@@ -73,9 +75,8 @@ class Indexes:
             held = self._held[account] = _Held(embedder, BitIndex(dimensions), self._clock.monotonic())
             async with held.lock:
                 await self._load(account, held)
-        async with held.lock:
-            held.used = self._clock.monotonic()
-            found = await asyncio.to_thread(_search, held, vector, count)
+        # A caller that is cancelled must not free the lock while the thread still looks.
+        found = await asyncio.shield(asyncio.create_task(self._look(held, vector, count)))
         self.trim()
         return found
 
@@ -110,11 +111,16 @@ class Indexes:
                 del self._held[account]
                 self.evictions += 1
 
+    async def _look(self, held: _Held, vector: bytes, count: int | None) -> list[int]:
+        async with held.lock:
+            held.used = self._clock.monotonic()
+            return await asyncio.to_thread(_search, held, vector, count)
+
     async def _load(self, account: str, held: _Held) -> None:
         try:
             async with self._database.reader() as reader:
                 after = -1
-                while batch := await self._signs(reader, account, held.embedder, after, BLOCK):
+                while batch := await self._signs(reader, account, held.embedder, after, READ):
                     await asyncio.to_thread(held.index.extend, batch)
                     after = batch[-1][0]
         except BaseException:
