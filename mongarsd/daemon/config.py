@@ -27,7 +27,7 @@ SECRET = frozenset({"server.key_hashes"})
 BYTES = frozenset(
     {
         *("server.max_body", "inference.memory_budget"),
-        *("cache.ram", "cache.disk", "cache.disk_writes_per_day"),
+        *("cache.ram", "cache.disk", "cache.answers", "cache.disk_writes_per_day"),
         *("documents.max_file", "documents.max_bytes"),
     }
 )

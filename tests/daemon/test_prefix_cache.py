@@ -29,6 +29,17 @@ def ask(daemon: DaemonProcess, content: str = LONG) -> tuple[str, int]:
     return answer["choices"][0]["text"], answer["usage"]["prompt_tokens_details"]["cached_tokens"]
 
 
+def test_whole_answers_are_told_again_and_forgotten_on_demand() -> None:
+    with running(env={"MONGARSD_CACHE_ANSWERS": "1MiB"}) as daemon:
+        first = ask(daemon)
+        assert ask(daemon) == first
+        assert "mongarsd_answer_cache_hits_total 1.0" in daemon.text("/metrics")
+        assert daemon.admin("/admin/cache")["answers"]["hits"] == 1
+        assert daemon.admin("/admin/cache", "DELETE")["answers"]["bytes"] == 0
+        ask(daemon)
+        assert "mongarsd_answer_cache_hits_total 1.0" in daemon.text("/metrics")
+
+
 def until(condition: Callable[[], Any]) -> None:
     limit = time.monotonic() + 20
     while not condition():

@@ -59,6 +59,7 @@ async def test_a_deleted_response_takes_its_turns_along(memory: Memory) -> None:
     assert conversation.turns == 2
     with pytest.raises(NotFound):
         await memory.responses.get("local", second)
+    await memory.database.eraser.now()
     assert b"hush" not in memory.database.path.read_bytes()
     await memory.responses.delete("local", first)
     assert not (await memory.conversations.list("local")).items
@@ -110,6 +111,7 @@ async def test_less_of_a_turn_is_kept(memory: Memory) -> None:
     (turn,) = (await memory.conversations.turns("local", conversation.id)).items
     await memory.conversations.rewrite("local", turn.id, "x", Details())
     assert (await memory.conversations.turn("local", turn.id)).details == Details()
+    await memory.database.eraser.now()
     assert b"hush" not in memory.database.path.read_bytes()
     smaller = await memory.conversations.get("local", conversation.id)
     assert smaller.bytes < conversation.bytes
