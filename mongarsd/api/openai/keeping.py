@@ -2,6 +2,8 @@
 
 What the client said is on disk before the model begins, what the model said before the answer ends. A memory that
 cannot store stops no chat: the answer then says `X-Stored: false`.
+
+Where `memory.trust_chat_ids` is set, Open WebUI's own name of a chat does the same without `store`.
 """
 
 from __future__ import annotations
@@ -26,10 +28,15 @@ log = logging.getLogger(__name__)
 
 CONVERSATION = "X-Conversation-Id"
 STORED = "X-Stored"
+#: Open WebUI's, with ENABLE_FORWARD_USER_INFO_HEADERS.
+CHAT = "X-OpenWebUI-Chat-Id"
+#: A chat that is not to be kept is called so there, and a question of the program's own (a title, tags) begins so.
+TEMPORARY, TASK = "local", "### Task:"
 #: Letters of the first question that name a conversation.
 TITLE = 80
 MAX_METADATA = 16  # as OpenAI's
 MAX_VALUE = 512
+MAX_CHAT = 128  # letters of a chat's name; Open WebUI's have 36
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -41,14 +48,21 @@ class Kept:
         self._conversation = ""
         self.headers: dict[str, str] = {}
 
-    async def asked(self, conversation: str, turns: Sequence[NewTurn], metadata: Mapping[str, str]) -> None:
-        """Raises NotFound for a conversation that is not this account's."""
+    async def asked(
+        self, conversation: str, chat: str, messages: Sequence[Message], metadata: Mapping[str, str]
+    ) -> None:
+        """`chat`: the client's own name. Raises NotFound for a conversation that is not this account's."""
         store = self._parts.memory.conversations
+        title = next((message.content for message in messages if message.role == "user"), "")[:TITLE]
+        goes_on = bool(conversation)
         try:
+            if chat and not conversation:
+                found, made = await store.of_chat(self._account, chat, title=title)
+                conversation, goes_on = found.id, not made
+            turns = [_turn(message) for message in (_since_the_last_answer(messages) if goes_on else messages)]
             if conversation:
                 await store.append(self._account, conversation, turns)
             else:
-                title = next((turn.content for turn in turns if turn.role == "user"), "")[:TITLE]
                 conversation = (await store.create(self._account, turns, title=title, metadata=metadata)).id
         except (StorageUnavailable, Busy) as error:
             self._failed(error)
@@ -73,14 +87,20 @@ class Kept:
 
 async def keep(request: web.Request, body: ChatRequest, messages: Sequence[Message], model: str) -> Kept | None:
     """None unless the request wants to be stored. Raises NotFound, BadRequest."""
-    if not body.store:
-        return None
     parts = request.app[PARTS]
+    chat = _chat(request, messages) if body.store is None and parts.settings.memory.trust_chat_ids else ""
+    if not (body.store or chat):
+        return None
     kept = Kept(parts, account_id(account(request)), model)
-    conversation = request.headers.get(CONVERSATION, "")
-    fresh = _since_the_last_answer(messages) if conversation else messages
-    await kept.asked(conversation, [_turn(message) for message in fresh], _metadata(body))
+    await kept.asked(request.headers.get(CONVERSATION, ""), chat, messages, _metadata(body))
     return kept
+
+
+def _chat(request: web.Request, messages: Sequence[Message]) -> str:
+    """The chat's name, "" = none that is to be kept."""
+    chat = request.headers.get(CHAT, "")
+    usual = 0 < len(chat) <= MAX_CHAT and not chat.startswith(TEMPORARY)
+    return chat if usual and not messages[-1].content.startswith(TASK) else ""
 
 
 def answer_turn(node: str, model: str, collected: Collected, end: Finished) -> NewTurn:

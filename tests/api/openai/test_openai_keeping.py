@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from fakes.served import Served, fake_parts, serve
+from msgspec import structs
 
 from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.settings import MemorySettings
 from mongarsd.memory.room import Memory
 
 
@@ -87,3 +89,48 @@ async def test_a_memory_that_cannot_store_stops_no_chat(served: Served, stream: 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": "x" * 513}, {str(n): "" for n in range(17)}])
 async def test_metadata_beyond_its_limits_is_refused(keeping: Served, metadata: dict[str, object]) -> None:
     await ask(keeping, "x", metadata=metadata, status=400)
+
+
+def trust(served: Served) -> None:
+    settings = served.parts.settings
+    served.parts.settings = structs.replace(settings, memory=MemorySettings(trust_chat_ids=True))
+
+
+async def from_open_webui(served: Served, chat: str, *texts: str, **more: object) -> None:
+    roles = ("user", "assistant") * len(texts)
+    body = {"messages": [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)], **more}
+    headers = {"X-OpenWebUI-Chat-Id": chat}
+    await served.json("POST", "/v1/chat/completions", json=body, headers=headers)
+
+
+async def test_a_trusted_chat_is_kept_under_its_own_name(keeping: Served, memory: Memory) -> None:
+    trust(keeping)
+    await from_open_webui(keeping, "chat-1", "one")
+    await from_open_webui(keeping, "chat-1", "one", "1", "two")
+    await from_open_webui(keeping, "chat-2", "three")
+    other, chat = (await memory.conversations.list("local")).items
+    turns = (await memory.conversations.turns("local", chat.id)).items
+    assert [turn.content for turn in turns if turn.role == "user"] == ["one", "two"]
+    assert (chat.title, chat.turns, other.turns) == ("one", 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("chat", "text", "more"),
+    [
+        ("local:1", "x", {}),
+        ("x" * 129, "x", {}),
+        ("chat-1", "### Task:\nName it", {}),
+        ("chat-1", "x", {"store": False}),
+    ],
+)
+async def test_what_is_not_to_be_kept_is_not(
+    keeping: Served, memory: Memory, chat: str, text: str, more: dict[str, object]
+) -> None:
+    trust(keeping)
+    await from_open_webui(keeping, chat, text, **more)
+    assert not (await memory.conversations.list("local")).items
+
+
+async def test_nobody_trusts_a_chats_name_unasked(keeping: Served, memory: Memory) -> None:
+    await from_open_webui(keeping, "chat-1", "one")
+    assert not (await memory.conversations.list("local")).items

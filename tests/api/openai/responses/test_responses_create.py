@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from fakes.served import Served
 
 from mongarsd.ground.errors import ErrorInfo
 from mongarsd.ground.job import Delta, FinishReason, ToolCall
+from mongarsd.memory.documents.types import NewEntry
 from mongarsd.memory.room import Memory
 
 WEATHER = {
@@ -244,3 +246,36 @@ async def test_allowed_tools_are_the_only_ones(keeping: Served) -> None:
     (job,) = keeping.executor.jobs
     assert [tool["function"]["name"] for tool in job.tools] == ["weather"]
     assert job.tool_choice == "required"
+
+
+async def test_files_are_searched_cited_and_told_again(keeping: Served, memory: Memory) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"The spare key lies under the blue flower pot."
+
+    documents = memory.documents
+    file = await documents.files.create("local", "house.txt", lambda: "assistants", pieces())
+    store = await documents.stores.create("local", "house", None, [NewEntry(file=file.id)])
+    await documents.indexing.step()
+    keeping.executor.deltas = ["Under the pot [1]", ", says the file [7]."]
+    tool = {"type": "file_search", "vector_store_ids": [store.id]}
+    question = "Where is the spare key?"
+    events = await streamed(keeping, input=question, tools=[tool], include=["file_search_call.results"])
+    answer = events[-1]["response"]
+    search, message = answer["output"]
+    assert (search["type"], search["queries"]) == ("file_search_call", [question])
+    assert search["results"][0]["file_id"] == file.id
+    (mark,) = message["content"][0]["annotations"]
+    assert mark == {"type": "file_citation", "file_id": file.id, "filename": "house.txt", "index": 14}
+    assert [one["item"] for one in events if one["type"] == "response.output_item.done"] == answer["output"]
+    told = (keeping.executor.jobs[0].messages or ())[0].content
+    assert "blue flower pot" in told
+    assert told.endswith(question)
+    again = await keeping.json("GET", f"/v1/responses/{answer['id']}")
+    assert again["output"][0].get("results") is None
+    await respond(keeping, input="Thanks", previous_response_id=answer["id"])
+    assert (keeping.executor.jobs[1].messages or ())[0].content == told
+
+
+async def test_a_store_of_another_account_is_not_searched(keeping: Served, memory: Memory) -> None:
+    store = await memory.documents.stores.create("other", "x", None, [])
+    await respond(keeping, 404, tools=[{"type": "file_search", "vector_store_ids": [store.id]}])
