@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
@@ -54,16 +55,20 @@ class Search:
         vector, found_by = (None, 0) if way == "words" else await self._vector(query)
         near = await self._near(owners, vector, found_by, wide=entries is not None) if vector else []
         async with self._database.reader() as reader:
-            rankings: list[list[int]] = []
+            by_words = by_meaning = None
+            unknown: set[int] = set()
             match = "" if way == "meaning" else words.query(words.words(query))
             if match:
-                rankings.append(await rows.with_words(reader, owners, match, entries, RANKED))
+                by_words = await rows.with_words(reader, owners, match, entries, RANKED)
             if vector:
                 size = len(vector) // 4
                 have = await rows.vectors(reader, owners, found_by, size, near, entries)
-                rankings.append(_ranked(vector, have))
+                by_meaning = await asyncio.to_thread(_ranked, vector, have)
+                others = [key for key in by_words or () if key not in have]
+                unknown = {*others} - {*await rows.vectors(reader, owners, found_by, size, others, None)}
             now = self._clock.wall()
-            scored = fuse(rankings, dict.fromkeys((key for one in rankings for key in one), now), now)
+            times = dict.fromkeys((*(by_words or ()), *(by_meaning or ())), now)
+            scored = fuse(by_words, by_meaning, times, now, unknown=unknown)
             best = [(key, score) for key, score in scored[:k] if score >= threshold]
             made = await rows.passages(reader, account, [key for key, _ in best])
         return [_passage(made[key], score) for key, score in best if key in made]

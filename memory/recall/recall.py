@@ -132,14 +132,16 @@ class Recall:
         asked = words.words(text)
         by_words, meaning = await asyncio.gather(self._by_words(account, asked), self._by_meaning(account, text))
         hybrid = isinstance(meaning, _Meaning)
-        rankings = [by_words, meaning.numbers] if isinstance(meaning, _Meaning) else [by_words]
-        numbers = list(dict.fromkeys(number for ranking in rankings for number in ranking))
+        by_meaning = meaning.numbers if isinstance(meaning, _Meaning) else None
+        numbers = list(dict.fromkeys((*by_words, *(by_meaning or ()))))
         async with self._database.reader() as reader:
             found = await rows.fetch(
                 reader, account, meaning.embedder if isinstance(meaning, _Meaning) else -1, numbers
             )
         known = {row.number: row for row in found}
-        scored = fuse(rankings, {row.number: row.memory.created for row in found}, self._clock.wall())[:k]
+        times = {row.number: row.memory.created for row in found}
+        unknown = {row.number for row in found if row.vector is None}
+        scored = fuse(by_words, by_meaning, times, self._clock.wall(), unknown=unknown)[:k]
         cosines = _cosines(meaning, [known[number] for number, _ in scored]) if isinstance(meaning, _Meaning) else {}
         hits = tuple(
             Hit(
