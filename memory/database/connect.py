@@ -17,6 +17,8 @@ APPLICATION_ID = 0x4D4F4E47
 BUSY = 5.0
 #: Pages of the log before the writer moves them into the file (SQLite's own default, 4 MB): rare syncs, bounded log.
 CHECKPOINT = 1000
+#: KiB of pages that a reader keeps, of SQLite's own 2,000: the system's page cache has them too.
+READER_CACHE = 512
 #: Bytes the log may keep on disk after a checkpoint.
 LOG = 8 * 1024 * 1024
 
@@ -55,6 +57,7 @@ def open_reader(path: Path, connect: Connect = connect) -> sqlite3.Connection:
     connection = connect(path, "mode=ro")
     try:
         connection.execute("PRAGMA query_only=ON")
+        connection.execute(f"PRAGMA cache_size=-{READER_CACHE}")
         connection.execute("PRAGMA wal_autocheckpoint=0")
     except BaseException:
         connection.close()

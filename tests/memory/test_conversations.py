@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import BadRequest, NotFound
+from mongarsd.memory.conversations import fulltext
 from mongarsd.memory.conversations.fulltext import quoted
 from mongarsd.memory.conversations.types import Details, NewTurn
 from mongarsd.memory.room import Memory
@@ -140,3 +141,17 @@ async def test_nothing_deleted_is_left_in_any_byte(memory: Memory) -> None:
     await memory.database.eraser.now()
     files = memory.database.path.parent.glob("mongars.db*")
     assert not any(b"xylophone" in file.read_bytes() for file in files)
+
+
+async def test_of_many_turns_with_the_words_the_newest_are_ranked(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fulltext, "MOST_TURNS", 3)
+    store = memory.conversations
+    for number in range(5):
+        await store.create("local", [said(f"tea number{number}")])
+        await store.create("other", [said("tea of another account")])  # takes none of the places
+    assert {hit.snippet for hit in await store.search("local", "tea")} == {f"[tea] number{n}" for n in (2, 3, 4)}
+    assert [hit.snippet for hit in await store.search("local", "number0")] == [
+        "tea [number0]"
+    ]  # few: found, old or not
