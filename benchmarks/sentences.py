@@ -20,11 +20,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mongarsd.inference.models.store import ModelStore
-from mongarsd.inference.onnx.session import Session
-from mongarsd.inference.onnx.tokens import Tokenizer
-from mongarsd.inference.worker.protocol import Load
-
 DIMENSIONS = 384
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
@@ -65,6 +60,11 @@ def embedded(state: Path) -> tuple[list[str], NDArray[np.float32]]:
 
 
 def embed(state: Path, count: int, threads: int, seconds: float) -> None:
+    from mongarsd.inference.models.store import ModelStore
+    from mongarsd.inference.onnx.session import Session
+    from mongarsd.inference.onnx.tokens import Tokenizer
+    from mongarsd.inference.worker.protocol import Load
+
     folder = state / "benchmarks"
     folder.mkdir(exist_ok=True)
     listed = folder / "sentences.txt"
