@@ -34,7 +34,7 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
     errors.Busy: (503, True),
     errors.RateLimited: (429, True),
     errors.DeadlineExceeded: (504, False),
-    errors.InvalidModel: (422, False),
+    errors.InvalidModel: (400, False),
     errors.DoesNotFit: (507, False),
     errors.DiskFull: (507, False),
     errors.StorageUnavailable: (503, True),

@@ -118,7 +118,7 @@ async def test_the_list_says_what_a_model_is_for(served: Served) -> None:
     ("changes", "status"),
     [
         ({"refuse": Busy("full", retry_after=3)}, 503),
-        ({"fail": ErrorInfo("invalid_model", "no numbers")}, 422),
+        ({"fail": ErrorInfo("invalid_model", "no numbers")}, 400),
         ({"reason": FinishReason.DEADLINE}, 504),
         ({"reason": FinishReason.CANCELLED}, 503),
     ],
