@@ -21,6 +21,7 @@ from mongarsd.api.openai.answer import Collected, finish_word, json
 from mongarsd.api.openai.jobs import Order, order_of
 from mongarsd.api.openai.logprobs import finite
 from mongarsd.api.openai.run import follow
+from mongarsd.api.openai.truncation import follow_shortened
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import Conflict
 from mongarsd.ground.job import Delta, Finished, Job, TokenLogprob
@@ -38,9 +39,20 @@ class Make(Protocol):
 class Asked:
     """What an answer is made from, beside its job."""
 
-    def __init__(self, request: web.Request, name: str, model: ModelStatus, make: Make, kept: float | None) -> None:
-        """`name`: as the client said it. `kept`: seconds that the model stays in memory afterwards."""
+    def __init__(
+        self,
+        request: web.Request,
+        name: str,
+        model: ModelStatus,
+        make: Make,
+        kept: float | None,
+        *,
+        truncate: bool | None = None,
+    ) -> None:
+        """`name`: as the client said it. `kept`: seconds that the model stays in memory afterwards.
+        `truncate`: whether the oldest messages may go when the context cannot hold all; None = yes."""
         self.request, self.model, self.kept = request, model, kept
+        self.follow = follow if truncate is False else follow_shortened
         self.parts: Parts = request.app[PARTS]
         self._name, self._make = name, make
         self._begin = self.parts.clock.monotonic()
@@ -89,7 +101,7 @@ async def load(asked: Asked) -> web.Response:
 
 async def _whole(asked: Asked, job: Job) -> web.Response:
     collected = Collected()
-    end = await follow(asked.parts, job, collected.add)
+    end = await asked.follow(asked.parts, job, collected.add)
     calls = Calls()
     whole = [*calls.add(collected.calls), *calls.end()]
     logprobs = _logprobs(collected.logprobs, codecs.getincrementaldecoder("utf-8")("replace"))
@@ -110,7 +122,7 @@ async def _stream(asked: Asked, job: Job) -> web.StreamResponse:
                 logprobs = _logprobs(delta.logprobs, letters)
                 await out.send(_encode(asked.line(delta.text, delta.reasoning, ready, logprobs=logprobs)))
 
-        end = await follow(asked.parts, job, deliver)
+        end = await asked.follow(asked.parts, job, deliver)
         if (rest := calls.end()) or calls.broken:
             await out.send(_encode(asked.line(calls.broken, calls=rest)))
         await out.send(_encode(asked.line(**asked.last(end))))

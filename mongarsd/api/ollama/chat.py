@@ -24,7 +24,7 @@ async def ollama_chat(request: web.Request) -> web.StreamResponse:
     kept = seconds(body.keep_alive)
     model = find(request, body.model)
     need(model, body.model, "chat")
-    asked = Asked(request, body.model, model, _line, kept)
+    asked = Asked(request, body.model, model, _line, kept, truncate=body.truncate)
     if not body.messages:
         return await load(asked)
     return await respond(asked, chat_job(body, model, asked.order), body.stream)

@@ -66,7 +66,7 @@ class OllamaChat(_Answering, frozen=True, kw_only=True):
 
     messages: Annotated[list[OllamaMessage], Meta(max_length=MAX_MESSAGES)] | None = None
     tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
-    truncate: bool | None = None  # false: refuse what does not fit; else the oldest messages are left out
+    truncate: bool | None = None  # false: refuse what the context cannot hold; else the oldest messages are left out
 
 
 class OllamaGenerate(_Answering, frozen=True, kw_only=True):

@@ -1,10 +1,17 @@
-"""`truncation: "auto"`: what a context cannot hold is dropped from the beginning of the conversation. Pure."""
+"""What a context cannot hold is dropped from the beginning of the conversation, for clients that want it so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 
-from mongarsd.ground.job import Message
+from msgspec import structs
+
+from mongarsd.api.openai.run import follow
+from mongarsd.api.parts import Parts
+from mongarsd.ground.errors import ContextOverflow
+from mongarsd.ground.job import Delta, Finished, Job, Message
 
 #: Of the context, for the prompt; the rest is for the answer.
 ROOM = 0.75
@@ -12,20 +19,33 @@ ROOM = 0.75
 STEP = 4
 
 
+async def follow_shortened(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
+    """As `follow`, with as many of the newest questions as fit. Raises ContextOverflow when not even the last does."""
+    while True:
+        try:
+            return await follow(parts, job, deliver)
+        except ContextOverflow as error:
+            shorter = shortened(job.messages or (), error.detail["prompt"], error.detail["limit"])
+            if shorter is None:
+                raise
+            job = structs.replace(job, id=secrets.token_hex(16), messages=shorter)
+
+
 def shortened(messages: Sequence[Message], prompt: int, limit: int) -> tuple[Message, ...] | None:
     """Fewer messages, for a prompt of `prompt` tokens that should have had `limit`: without the oldest questions and
-    what followed them. System messages at the beginning and the last question stay. None = nothing more can go."""
+    what followed them. System messages and the last question stay. None = nothing more can go. Pure."""
     lead = next((i for i, one in enumerate(messages) if one.role != "system"), len(messages))
     questions = [i for i in range(lead, len(messages)) if messages[i].role == "user"][1:]
     if not questions:
         return None
-    wanted = _size(messages) * ROOM * limit / max(prompt, 1)
+    sizes = [_size(one) for one in messages]
+    wanted = (total := sum(sizes)) * ROOM * limit / max(prompt, 1)
+    gone = [0, *accumulate(0 if one.role == "system" else size for one, size in zip(messages, sizes, strict=True))]
     places = [*questions[STEP - 1 :: STEP], questions[-1]]
-    head = messages[:lead]
-    start = next((i for i in places if _size((*head, *messages[i:])) <= wanted), questions[-1])
-    return (*head, *messages[start:])
+    start = next((i for i in places if total - gone[i] <= wanted), questions[-1])
+    return (*(one for one in messages[:start] if one.role == "system"), *messages[start:])
 
 
-def _size(messages: Sequence[Message]) -> int:
+def _size(message: Message) -> int:
     """Characters, about; a message's frame counts too."""
-    return sum(len(one.content) + len(one.reasoning or "") + len(str(one.tool_calls)) + 8 for one in messages)
+    return len(message.content) + len(message.reasoning or "") + len(str(message.tool_calls)) + 8

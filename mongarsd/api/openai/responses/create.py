@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -26,9 +25,9 @@ from mongarsd.api.openai.responses.inputs import messages_of, told, turns_of, wi
 from mongarsd.api.openai.responses.items import items_of
 from mongarsd.api.openai.responses.requests import Named, ResponseRequest
 from mongarsd.api.openai.responses.searching import search
-from mongarsd.api.openai.responses.truncation import shortened
 from mongarsd.api.openai.run import follow
 from mongarsd.api.openai.stream import EventStream
+from mongarsd.api.openai.truncation import follow_shortened
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import BadRequest, Busy, ContextOverflow, NotFound, StorageUnavailable
 from mongarsd.ground.job import Delta, Finished, Job
@@ -90,18 +89,12 @@ class Work:
         return structs.replace(response, output=output, store=bool(conversation)), conversation
 
     async def _follow(self, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
-        job = self.job
-        while True:
-            try:
-                return await follow(self._parts, job, deliver)
-            except ContextOverflow as error:
-                error.param = "input"
-                shorter = None
-                if self._body.truncation == "auto":
-                    shorter = shortened(job.messages or (), error.detail["prompt"], error.detail["limit"])
-                if shorter is None:
-                    raise
-                job = structs.replace(job, id=secrets.token_hex(16), messages=shorter)
+        run = follow_shortened if self._body.truncation == "auto" else follow
+        try:
+            return await run(self._parts, self.job, deliver)
+        except ContextOverflow as error:
+            error.param = "input"
+            raise
 
     async def _save(self, response: Response, answer: NewTurn) -> str:
         body = structs.replace(response, memory=msgspec.UNSET)  # a memory can be forgotten
