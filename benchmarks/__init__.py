@@ -1,1 +1,6 @@
-"""Ours beside llama-server, on the same model, threads and minute. Run by hand: `make bench`."""
+"""Comparisons with llama-server, and of ours with ours. Not installed."""
+
+import os
+
+# As the pool sets it for its workers; libgomp reads it when llama.cpp is loaded, here into the benchmark's own process.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
