@@ -90,8 +90,11 @@ class Backend(Protocol):
         """A chain for the job. It has accepted the prompt's tail and `job.produced`. Raises BadRequest."""
         ...
 
-    def adapt(self, adapter: str, used: Collection[str]) -> None:
-        """Have an adapter in memory for rows to come; all but the `used` ones may go. Raises InvalidModel, Busy."""
+    def adapt(self, adapter: str, used: Collection[str]) -> bool:
+        """Have an adapter in memory for rows to come; all but the `used` ones may go. Raises InvalidModel, Busy.
+
+        Does a token come out with the same bits whatever number of tokens is computed with it?
+        """
         ...
 
     def decode(self, rows: Sequence[Row]) -> None:

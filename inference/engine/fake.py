@@ -133,9 +133,10 @@ class FakeBackend:
             raise BadRequest("a token is outside the vocabulary", param="logit_bias")
         return FakeSampler(self, job, len(prompt))
 
-    def adapt(self, adapter: str, used: Collection[str]) -> None:
+    def adapt(self, adapter: str, used: Collection[str]) -> bool:
         """Holds those in use and one more."""
         self.adapters = {"", *used, adapter}
+        return True
 
     def decode(self, rows: Sequence[Row]) -> None:
         self.outputs = {}

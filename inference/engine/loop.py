@@ -143,7 +143,8 @@ class Engine:
             return
         try:
             if job.adapter:
-                self._backend.adapt(job.adapter, {live.adapter for live in self._live.values()})
+                used = {live.adapter for live in self._live.values()}
+                sequence.single = not self._backend.adapt(job.adapter, used)
             sampler = self._backend.sampler(job, sequence.tokens[: sequence.prompt], sequence.form.constraint)
         except MongarsError as error:
             self._fail(sequence, error)

@@ -45,8 +45,7 @@ def _cuts(sequence: engine.Sequence, share: int, whole: bool) -> Iterator[int]:
     while share > 0 and position < end:
         stop = min((mark for mark in sequence.marks if mark > position), default=end)
         if position >= sequence.prompt:
-            # An adapter's weights are not repacked: one row takes another matrix kernel than several do.
-            count = 1 if sequence.job.adapter else min(min(stop, end) - position, share, TILE - 1)
+            count = 1 if sequence.single else min(min(stop, end) - position, share, TILE - 1)
         elif (left := min(stop, sequence.prompt) - position) < TILE or not whole:
             count = min(left, share)
         else:

@@ -205,7 +205,7 @@ class Scheduler:
         filling = [s for s in self.running.values() if not s.decoding]
         batches: list[Batch] = []
         drafts: list[list[int]] = [[] for _ in decoding]
-        if self.speculation and not filling and not any(s.job.adapter for s in decoding):  # theirs: see `portions`
+        if self.speculation and not filling and not any(s.single for s in decoding):
             drafts = self.speculation.drafts(decoding)
         if decoding:
             rows = [

@@ -6,6 +6,7 @@ A change makes llama.cpp plan its graphs anew: 4 to 6 ms with 30 layers (x86), w
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +16,7 @@ from mongarsd.ground.errors import Busy, InvalidModel
 from mongarsd.inference.llama.context import Context
 from mongarsd.inference.llama.library import load_library, native_log
 from mongarsd.inference.llama.model import Model
+from mongarsd.inference.llama.padding import prepare
 from mongarsd.inference.worker.protocol import AdapterPlan
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -24,7 +26,9 @@ RETRY_AFTER = 10
 
 class Held(NamedTuple):
     handle: Any
-    size: int  # bytes
+    size: int  # bytes of its file; a rank of zeros is not counted
+    scale: float
+    even: bool  # its rows come out alike, beside others as alone
 
 
 class Adapters:
@@ -36,20 +40,22 @@ class Adapters:
         self._held: dict[str, Held] = {}  # by digest, the least recently wanted first
         self._current = ""
 
-    def adapt(self, adapter: str, used: Collection[str]) -> None:
-        """Load it if it is not there. Raises InvalidModel, and Busy when those in `used` leave no room."""
+    def adapt(self, adapter: str, used: Collection[str]) -> bool:
+        """Load it if it is not there; is it even? Raises InvalidModel, and Busy when those in `used` leave no room."""
         held = self._held.pop(adapter, None) or self._load(adapter, used)
         self._held[adapter] = held
+        return held.even
 
     def use(self, adapter: str) -> None:
         """What is computed from now on, is computed with this one ("" = none)."""
         if adapter == self._current:
             return
         pointer = self._lib.llama_adapter_lora_p_ctypes
-        handles = [self._held[adapter].handle] if adapter else []
-        count = len(handles)
-        scales = (ctypes.c_float * count)(*[1.0] * count)
-        if self._lib.llama_set_adapters_lora(self._context.handle, (pointer * count)(*handles), count, scales):
+        held = [self._held[adapter]] if adapter else []
+        count = len(held)
+        handles = (pointer * count)(*(each.handle for each in held))
+        scales = (ctypes.c_float * count)(*(each.scale for each in held))
+        if self._lib.llama_set_adapters_lora(self._context.handle, handles, count, scales):
             raise RuntimeError(f"llama.cpp cannot use the adapter {adapter}")
         self._current = adapter
 
@@ -63,11 +69,16 @@ class Adapters:
             raise InvalidModel("the adapter is not here any more: pull it again", param="model") from None
         self._make_room(size, used)
         native_log().forget()
-        handle = self._lib.llama_adapter_lora_init(self._model.handle, str(path).encode())
+        ready = prepare(path)
+        try:
+            handle = self._lib.llama_adapter_lora_init(self._model.handle, ready.path.encode())
+        finally:
+            if ready.file >= 0:
+                os.close(ready.file)
         if not handle:
             reason = native_log().last_error or "no reason given"
             raise InvalidModel(f"llama.cpp cannot use this adapter with this model ({reason})", param="model")
-        return Held(handle, size)
+        return Held(handle, size, ready.scale, ready.even)
 
     def _make_room(self, size: int, used: Collection[str]) -> None:
         free = self._plan.bytes - sum(held.size for held in self._held.values())

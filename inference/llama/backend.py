@@ -91,8 +91,8 @@ class LlamaBackend:
         self._samplers.add(sampler)
         return sampler
 
-    def adapt(self, adapter: str, used: Collection[str]) -> None:
-        self._adapters.adapt(adapter, used)
+    def adapt(self, adapter: str, used: Collection[str]) -> bool:
+        return self._adapters.adapt(adapter, used)
 
     def decode(self, rows: Sequence[Row]) -> None:
         if rows:

@@ -101,9 +101,10 @@ class OnnxBackend:
             job, prompt, self._context, self._vocabulary, lambda row, output: self._outputs[row][output]
         )
 
-    def adapt(self, adapter: str, used: Collection[str]) -> None:  # noqa: ARG002 (the contract)
+    def adapt(self, adapter: str, used: Collection[str]) -> bool:  # noqa: ARG002 (the contract)
         if adapter:
             raise InvalidModel("LoRA adapters are for GGUF models: this one is ONNX", param="model")
+        return True
 
     def decode(self, rows: Sequence[Row]) -> None:
         for row in rows:

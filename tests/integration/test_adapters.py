@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 from fakes.daemon_process import MODEL, DaemonProcess
@@ -16,6 +18,9 @@ from fakes.tiny_lora import write_lora
 
 from mongarsd.ctl.client import Client, model_path
 from mongarsd.ground.status import PullProgress
+from mongarsd.inference.engine.base import Row
+from mongarsd.inference.llama.backend import LlamaBackend
+from mongarsd.inference.worker.protocol import AdapterPlan, Load
 
 POET = f"{MODEL}:poet"
 CLERK = f"{MODEL}:clerk"
@@ -55,24 +60,71 @@ async def test_mixed_streams_say_what_each_says_alone(adapted: DaemonProcess, ur
     assert loaded == [MODEL]
 
 
-async def test_an_adapted_answer_survives_the_death_of_its_worker(adapted: DaemonProcess, url: str) -> None:
-    """Alone. Beside others of its adapter a near tie may fall the other way: see `portions`."""
-    whole = await say(url, POET, "Tell me of the sea.")
-    text, killed = "", False
+async def told(sdk: openai.AsyncOpenAI, ask: str, texts: dict[str, str]) -> None:
+    """Streams the answer into `texts`."""
+    stream = await sdk.chat.completions.create(
+        model=POET,
+        messages=[{"role": "user", "content": ask}],
+        temperature=0,
+        max_tokens=64,
+        stream=True,
+        extra_body={"cache_prompt": False},
+    )
+    async for chunk in stream:
+        texts[ask] += chunk.choices[0].delta.content or ""
+
+
+async def test_three_answers_of_one_adapter_survive_the_deaths_of_their_worker(
+    adapted: DaemonProcess, url: str
+) -> None:
+    asks = [f"Tell me of the {thing}." for thing in ("sea", "mountains", "cities")]
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as sdk:
-        stream = await sdk.chat.completions.create(
-            model=POET,
-            messages=[{"role": "user", "content": "Tell me of the sea."}],
-            temperature=0,
-            max_tokens=24,
-            stream=True,
-            extra_body={"cache_prompt": False},
-        )
-        async for chunk in stream:
-            text += chunk.choices[0].delta.content or ""
-            if len(text) > 10 and not killed:
-                killed = True
-                (pid,) = [model["pid"] for model in adapted.admin("/admin/models") if model["pid"]]
-                os.kill(pid, signal.SIGKILL)
-    assert killed
-    assert text == whole
+        alone = dict.fromkeys(asks, "")
+        for ask in asks:
+            await told(sdk, ask, alone)
+        texts = dict.fromkeys(asks, "")
+        running = asyncio.gather(*(told(sdk, ask, texts) for ask in asks))
+        for _ in range(10_000):
+            if all(len(text) > 30 for text in texts.values()):
+                break
+            await asyncio.sleep(0.005)
+        assert not running.done()
+        (pid,) = [model["pid"] for model in adapted.admin("/admin/models") if model["pid"]]
+        os.kill(pid, signal.SIGKILL)
+        await running
+    assert texts == alone
+
+
+def test_a_token_has_the_same_logits_alone_and_beside_seven_others(tmp_path: Path, default_model: Path) -> None:
+    adapter = "sha256:" + "a" * 64
+    write_lora(tmp_path / adapter.replace(":", "-"), default_model)
+    load = Load(
+        model="",
+        path=str(default_model),
+        node="test",
+        slots=8,
+        context=256,
+        decode_threads=1,
+        prefill_threads=1,
+        queue=1,
+        max_gap=1.0,
+        adapters=AdapterPlan(directory=str(tmp_path), bytes=1 << 30),
+    )
+    with contextlib.closing(LlamaBackend(load)) as backend:
+        assert backend.adapt(adapter, ())
+
+        def logits(rows: list[Row]) -> list[Any]:
+            backend.decode(rows)
+            lib, handle = backend._context._lib, backend._context.handle
+            found = [lib.llama_get_logits_ith(handle, backend._context.output(n)) for n in range(len(rows))]
+            size = backend.info.vocabulary
+            return [np.ctypeslib.as_array(pointer, (size,)).tobytes() for pointer in found]
+
+        def rows(count: int) -> list[Row]:
+            for slot in range(8):
+                backend.trim(slot, 0)
+            return [Row(slot, 0, [1000 + slot], 1, adapter) for slot in range(count)]
+
+        alone = [logits([row])[0] for row in rows(8)]
+        for count in range(2, 9):
+            assert logits(rows(count)) == alone[:count]
