@@ -304,13 +304,16 @@ class Engine:
         self._events.append(Failed(sequence.id, error.info()))
 
 
-def prepare(backend: Backend, job: Job) -> Prompt | Failed:
-    """The job's prompt, or why there is none. May run in another thread than `step`."""
+def prepare(backend: Backend, job: Job) -> Prompt | Failed | Finished:
+    """The job's prompt, or the end of a job without one. May run in another thread than `step`."""
     try:
         if job.embed is not None:
             raise BadRequest("this model answers and makes no embeddings: name an embedding model", param="model")
         if job.rerank is not None:
             raise BadRequest("this model answers and ranks nothing: name a reranker", param="model")
-        return backend.prompt(job)
+        prompt = backend.prompt(job)
     except MongarsError as error:
         return Failed(job.id, error.info())
+    if job.count:
+        return Finished(job.id, FinishReason.STOP, Usage(len(prompt.tokens), 0))
+    return prompt

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from mongarsd.ground.clock import SystemClock
-from mongarsd.ground.job import Event, Failed, Job
+from mongarsd.ground.job import Event, Failed, Finished, Job
 from mongarsd.inference.engine.base import Backend, Prompt
 from mongarsd.inference.engine.loop import Engine, prepare
 from mongarsd.inference.engine.scheduler import Scheduler
@@ -36,7 +36,7 @@ class Generator:
     def busy(self) -> bool:
         return self._engine.busy
 
-    def prepare(self, job: Job) -> Prompt | Failed:
+    def prepare(self, job: Job) -> Prompt | Failed | Finished:
         return prepare(self._backend, job)
 
     def step(self) -> tuple[Event, ...]:

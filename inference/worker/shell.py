@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from mongarsd.ground.errors import MongarsError
-from mongarsd.ground.job import Event, Failed, Job
+from mongarsd.ground.job import Event, Failed, Finished, Job
 from mongarsd.inference.worker.process import give_back, settle
 from mongarsd.inference.worker.protocol import (
     PULSE,
@@ -36,7 +36,7 @@ from mongarsd.inference.worker.protocol import (
 )
 
 #: A job with what `prepare` made of it. None wakes the engine's thread: a file was read or written.
-Prepared = tuple[Job, Any] | Failed | Cancel | ClearCache | Shrink | Stop | None
+Prepared = tuple[Job, Any] | Failed | Finished | Cancel | ClearCache | Shrink | Stop | None
 #: Loads the model; `wake` may be called from any thread. Raises InvalidModel, DoesNotFit, StartError.
 Open = Callable[[Load, Callable[[], None]], "Runner"]
 
@@ -53,7 +53,7 @@ class Runner(Protocol):
         ...
 
     def prepare(self, job: Job) -> Any:
-        """What `submit` needs to know of the job, or Failed; the main thread calls it while a step runs."""
+        """What `submit` needs to know of the job, or its end; the main thread calls it while a step runs."""
         ...
 
     def submit(self, job: Job, prepared: Any) -> None:
@@ -119,7 +119,7 @@ def _prepared(runner: Runner, job: Job) -> Prepared:
         traceback.print_exc()
         why = MongarsError(f"The prompt could not be made ({type(error).__name__}): this is a fault of ours.")
         return Failed(job.id, why.info())
-    return found if isinstance(found, Failed) else (job, found)
+    return found if isinstance(found, Failed | Finished) else (job, found)
 
 
 def _compute(load: Load, opener: Open, pipe: Sender, inbox: SimpleQueue[Prepared], opened: Future[Runner]) -> None:
@@ -152,7 +152,7 @@ def serve(runner: Runner, inbox: SimpleQueue[Prepared], pipe: Sender) -> None:
     """Step as long as there is work, sleep when there is none; returns at Stop."""
     pulsed = 0.0
     while True:
-        failed: list[Failed] = []
+        ended: list[Failed | Finished] = []
         try:
             message = inbox.get(block=not runner.busy and not runner.idle(), timeout=PULSE)
             while True:
@@ -161,8 +161,8 @@ def serve(runner: Runner, inbox: SimpleQueue[Prepared], pipe: Sender) -> None:
                     return
                 if isinstance(message, Cancel):
                     runner.cancel(message.job)
-                elif isinstance(message, Failed):
-                    failed.append(message)
+                elif isinstance(message, Failed | Finished):
+                    ended.append(message)
                 elif isinstance(message, Shrink):
                     runner.shrink(message.bytes)
                     give_back()
@@ -173,7 +173,7 @@ def serve(runner: Runner, inbox: SimpleQueue[Prepared], pipe: Sender) -> None:
                 message = inbox.get_nowait()
         except Empty:
             pass
-        if events := (*failed, *runner.admit()):
+        if events := (*ended, *runner.admit()):
             pipe.send(Output(events))
         if events := runner.step():
             pipe.send(Output(events))

@@ -9,6 +9,7 @@ from aiohttp.web_urldispatcher import AbstractRoute
 
 from mongarsd.api import access, admin, audit, credentials, errors, guard, memory, reuse
 from mongarsd.api.admin import PullRequest
+from mongarsd.api.anthropic.routes import ROUTES as ANTHROPIC
 from mongarsd.api.credentials import GUARDED
 from mongarsd.api.greeting import greeting
 from mongarsd.api.health import Alive, Readiness, healthz, readyz
@@ -58,6 +59,7 @@ PUBLIC = (
     *RECALL,
     *DOCUMENTS,
     *RESPONSES,
+    *ANTHROPIC,
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),

@@ -2,7 +2,8 @@
 
 The object is OpenAI's, `{"error": {"message", "type", "param", "code"}}`, with the error's numbers beside them
 (position and estimate of a full queue, need and have of a memory that is too small). Below /api/ it is Ollama's,
-`{"error": "message"}`, with the code and the numbers beside.
+`{"error": "message"}`, with the code and the numbers beside, below /v1/messages Anthropic's,
+`{"type": "error", "error": {"type", "message"}}`, with all the rest in the inner object.
 """
 
 from __future__ import annotations
@@ -49,7 +50,19 @@ _STATUS: dict[type[errors.MongarsError], tuple[int, bool]] = {
 #: The words OpenAI uses; what is not listed is "invalid_request_error" below 500 and "server_error" from there.
 _TYPE = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
 
+#: The words Anthropic uses, by its SDK's classes.
+_ANTHROPIC_TYPE = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
 OLLAMA = "/api/"  # its routes begin so
+ANTHROPIC = "/v1/messages"
 
 RETRY_AFTER = 1.0  # seconds, when Busy does not say; the SDK waits as it likes when told more than 60
 
@@ -70,9 +83,17 @@ class Answer(NamedTuple):
         rest = {name: value for name, value in self.error.items() if name not in ("message", "type", "param", "error")}
         return msgspec.json.encode({"error": self.error["message"], **rest}, enc_hook=str)
 
+    @property
+    def anthropic_body(self) -> bytes:
+        """{"type": "error", "error": {...}} as JSON."""
+        kind = _ANTHROPIC_TYPE.get(self.status, "invalid_request_error" if self.status < 500 else "api_error")
+        return msgspec.json.encode({"type": "error", "error": self.error | {"type": kind}}, enc_hook=str)
+
     def response(self, path: str = "") -> web.Response:
         """In the words of the API that `path` belongs to."""
         body = self.plain_body if path.startswith(OLLAMA) else self.body
+        if path.startswith(ANTHROPIC):
+            body = self.anthropic_body
         return web.Response(status=self.status, body=body, content_type="application/json", headers=self.headers)
 
 

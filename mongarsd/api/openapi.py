@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from mongarsd.api.errors import OLLAMA
+from mongarsd.api.anthropic.answers import AnthropicError
+from mongarsd.api.errors import ANTHROPIC, OLLAMA
 from mongarsd.api.ollama.answers import OllamaError
 from mongarsd.api.openai.answers import ErrorBody
 from mongarsd.api.parts import PARTS
@@ -44,7 +45,7 @@ async def openapi(request: web.Request) -> web.Response:
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """OpenAPI 3.1 as builtin types."""
     kinds = [kind for route in routes for kind in (route.body, route.answer, *route.streams.values()) if kind]
-    kinds += [ErrorBody, OllamaError]
+    kinds += [ErrorBody, OllamaError, AnthropicError]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema_of = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -68,8 +69,7 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schema_of[repr(kind)]} if kind else {} for media, kind in route.streams.items()}
     if route.answer:
         content = {"application/json": {"schema": schema_of[repr(route.answer)]}, **content}
-    error_body = OllamaError if route.path.startswith(OLLAMA) else ErrorBody
-    error = {"application/json": {"schema": schema_of[repr(error_body)]}}
+    error = {"application/json": {"schema": schema_of[repr(_error_body(route))]}}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__ + ("_admin" if route.path.startswith("/admin") else ""),
@@ -91,3 +91,9 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
         nobody: list[dict[str, list[str]]] = [] if route.scope is Scope.ADMIN else [{}]  # loopback without keys
         operation["security"] = [*nobody, {"bearer": []}, {"header": []}]
     return operation
+
+
+def _error_body(route: Route) -> Any:
+    if route.path.startswith(OLLAMA):
+        return OllamaError
+    return AnthropicError if route.path.startswith(ANTHROPIC) else ErrorBody

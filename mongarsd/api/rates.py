@@ -144,7 +144,7 @@ class Metered:
         return self._executor.estimate(job)
 
     async def run(self, job: Job) -> AsyncIterator[Event]:
-        """As Executor.run; raises RateLimited too. A job that is cancelled pays for what it had."""
+        """As Executor.run; raises RateLimited too. A job that is cancelled pays for what it had; counting is free."""
         prompt = produced = 0
         with self._rates.job(job.account):
             try:
@@ -158,5 +158,5 @@ class Metered:
                             prompt, produced = event.usage.prompt, event.usage.completion
                         yield event
             finally:
-                if prompt or produced:
+                if (prompt or produced) and not job.count:
                     self._rates.charge(job.account, prompt + produced)

@@ -147,8 +147,8 @@ def key_of(job: Job) -> bytes:
 
 
 def _answers(job: Job) -> bool:
-    """Not a job for vectors or scores."""
-    return job.embed is None and job.rerank is None
+    """Not a job for vectors, scores or a number."""
+    return job.embed is None and job.rerank is None and not job.count
 
 
 def _one_answer(job: Job) -> bool:

@@ -47,6 +47,7 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One sequence to generate. Exactly one of `messages`, `text` and `tokens` is the prompt.
 
     Or texts to turn into vectors: then `embed` holds them, and nothing is generated. Or `rerank`: texts to score.
+    Or `count`: how many tokens the prompt has, which Finished says, alone and at once.
 
     `produced` holds the tokens already delivered to the client: whoever runs the job goes on after the last of them.
     """
@@ -59,6 +60,7 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     tokens: tuple[int, ...] | None = None
     embed: tuple[str, ...] | None = None
     rerank: Rerank | None = None
+    count: bool = False
     tools: tuple[dict[str, Any], ...] = ()  # OpenAI's form, checked
     tool_choice: ToolChoice = ToolChoice.AUTO
     tool_name: str | None = None  # with REQUIRED: this one

@@ -41,10 +41,11 @@ class FakeExecutor:
         hold: Phase | None = None,
         reason: FinishReason = FinishReason.STOP,
         cached: int = 0,
+        stop: str | None = None,
     ) -> None:
         self.deltas = list(deltas)
         self.refuse, self.fail, self.hold = refuse, fail, hold
-        self.reason, self.cached = reason, cached
+        self.reason, self.cached, self.stop = reason, cached, stop
         self.jobs: list[Job] = []
         self.running = 0
         self._released = asyncio.Event()
@@ -72,7 +73,7 @@ class FakeExecutor:
                 yield Failed(job=job.id, error=self.fail)
                 return
             usage = Usage(prompt=7, completion=len(self.deltas), cached=self.cached)
-            yield Finished(job=job.id, reason=self.reason, usage=usage, timings=Timings(0.0, 0.1, 0.2))
+            yield Finished(job=job.id, reason=self.reason, usage=usage, timings=Timings(0.0, 0.1, 0.2), stop=self.stop)
         finally:
             self.running -= 1
 

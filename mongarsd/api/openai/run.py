@@ -9,21 +9,32 @@ from typing import Any, TypeVar, cast
 
 from mongarsd.api.parts import Parts
 from mongarsd.ground.errors import Busy, ContextOverflow, DeadlineExceeded, MongarsError, from_info
-from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job
+from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job, Started
 
 T = TypeVar("T")
 
 
-async def follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
-    """Run `job`, hand on each delta, wait until it is taken, return the end. Raises MongarsError when it fails."""
+async def follow(
+    parts: Parts,
+    job: Job,
+    deliver: Callable[[Delta], Awaitable[None]],
+    started: Callable[[Started], Awaitable[None]] | None = None,
+) -> Finished:
+    """Run `job`, hand on its first Started and each delta, wait until it is taken, return the end. Raises MongarsError
+    when it fails."""
     try:
-        return await _follow(parts, job, deliver)
+        return await _follow(parts, job, deliver, started)
     except ContextOverflow as error:
         error.param = error.param or ("prompt" if job.messages is None else "messages")
         raise
 
 
-async def _follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
+async def _follow(
+    parts: Parts,
+    job: Job,
+    deliver: Callable[[Delta], Awaitable[None]],
+    started: Callable[[Started], Awaitable[None]] | None,
+) -> Finished:
     begin = parts.clock.monotonic()
     waiting = True
     async with aclosing(cast(AsyncGenerator[Event, None], parts.metered.run(job))) as events:
@@ -33,6 +44,9 @@ async def _follow(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[N
                     waiting = False
                     parts.http.first_token.observe(parts.clock.monotonic() - begin)
                 await deliver(event)
+            elif type(event) is Started:
+                if started and not event.restarted:
+                    await started(event)
             elif type(event) is Finished:
                 return _ended(event)
             elif type(event) is Failed:
