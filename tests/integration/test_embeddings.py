@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import ollama
 import openai
 import pytest
 from fakes.daemon_process import DaemonProcess
@@ -121,6 +122,20 @@ async def test_a_worker_killed_in_the_middle_costs_a_pause(embedding_daemon: Dae
         again = await client.embeddings.create(model=MODEL, input=texts[17])
     assert len(answer.data) == len(texts)
     assert cosine(answer.data[17].embedding, again.data[0].embedding) > 0.9999
+
+
+def test_the_ollama_library_gets_the_same_vectors(embedding_client: openai.OpenAI, embedding_url: str) -> None:
+    texts = ["How do I bake bread?", "the orbit of Jupiter"]
+    expected = embedding_client.embeddings.create(model=MODEL, input=texts, encoding_format="float").data
+    with ollama.Client(embedding_url.removesuffix("/v1")) as client:
+        answer = client.embed(MODEL, texts, keep_alive=-1)
+        single = client.embeddings(MODEL, texts[0])
+        with pytest.raises(ollama.ResponseError, match="does not support chat"):
+            client.chat(MODEL, [{"role": "user", "content": texts[0]}])
+    for one, vector in zip(expected, answer.embeddings, strict=True):
+        assert vector == pytest.approx(one.embedding, abs=1e-6)
+    assert cosine(list(single.embedding), list(answer.embeddings[0])) > 0.9999
+    assert answer.prompt_eval_count
 
 
 def test_errors_of_the_library(embedding_client: openai.OpenAI) -> None:

@@ -77,6 +77,34 @@ def test_what_the_command_line_does_for_run(client: ollama.Client, url: str) -> 
     assert client.chat(MODEL, QUESTION, options=GREEDY).message.content
 
 
+def test_a_conversation_that_is_too_long_loses_its_beginning(client: ollama.Client, url: str) -> None:
+    talk = [{"role": role, "content": "word " * 40} for _ in range(20) for role in ("user", "assistant")]
+    messages = [{"role": "system", "content": "Be brief."}, *talk, *QUESTION]
+    answer = client.chat(MODEL, messages, options=GREEDY)
+    assert answer.message.content
+    assert 256 < (answer.prompt_eval_count or 0) < 1024, "no more is lost than must be"
+    body = {"model": MODEL, "messages": messages, "truncate": False}
+    refused = httpx.post(f"{url}/api/chat", json=body, timeout=60)
+    assert (refused.status_code, refused.json()["code"]) == (400, "context_length_exceeded")
+    with pytest.raises(ollama.ResponseError, match="shorten it"):
+        client.chat(MODEL, [{"role": "user", "content": "word " * 3000}])
+
+
+def test_what_is_installed_is_pulled_at_once(client: ollama.Client) -> None:
+    client.copy(MODEL, "second")
+    assert [step.status for step in client.pull("second", stream=True)][-1] == "success"
+    assert client.pull("second:latest").status == "success"
+    client.delete("second")
+
+
+def test_an_image_is_refused_in_words(client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="vision") as refused:
+        client.chat(MODEL, [{"role": "user", "content": "What is this?", "images": [b"\x89PNG"]}])
+    assert refused.value.status_code == 400
+    with pytest.raises(ollama.ResponseError, match="vision"):
+        client.generate(MODEL, "What is this?", images=[b"\x89PNG"])
+
+
 @tool
 def get_weather(city: str) -> str:
     """The weather of a city."""
@@ -101,3 +129,14 @@ def test_langchain(url: str) -> None:
         assert chat.bind_tools([get_weather]).invoke("What is the weather in Paris?").type == "ai"
     with langchain(url, format=SCHEMA) as chat:
         assert "city" in json.loads(str(chat.invoke("What is the capital of France?").content))
+
+
+async def test_langchain_async(url: str) -> None:
+    with langchain(url) as chat:
+        try:
+            answer = await chat.ainvoke("What is the capital of France?")
+            assert "Paris" in str(answer.content)
+            chunks = [chunk async for chunk in chat.astream("What is the capital of France?")]
+        finally:
+            await chat._async_client.close()
+    assert "".join(str(chunk.content) for chunk in chunks) == answer.content
