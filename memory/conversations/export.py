@@ -47,12 +47,17 @@ async def _written(store: Conversations, account: str, conversation: Conversatio
     return markdown(conversation, turns)
 
 
+_RATED = {0: "", 1: " · 👍", -1: " · 👎"}
+
+
 def markdown(conversation: Conversation, turns: list[Turn]) -> str:
-    """A heading, then each turn under its role and time (UTC)."""
+    """A heading, then each turn under its role and time (UTC), what its user thought of it, and what it should say."""
     lines = [f"# {conversation.title or 'Conversation'} ({_when(conversation.created)})", ""]
     for turn in turns:
         who = f"{turn.role}, {turn.model}" if turn.model else turn.role
-        lines += [f"**{who}** · {_when(turn.created)}", "", turn.content, ""]
+        lines += [f"**{who}** · {_when(turn.created)}{_RATED[turn.feedback]}", "", turn.content, ""]
+        if turn.comment:
+            lines += [*(f"> {line}" for line in turn.comment.splitlines()), ""]
     return "\n".join(lines) + "\n"
 
 

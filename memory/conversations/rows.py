@@ -77,7 +77,8 @@ def shrink(connection: sqlite3.Connection, conversation: str, gone: Sequence[Tur
 
 def size(turn: NewTurn) -> int:
     """Bytes in the file, about."""
-    return len(turn.content.encode()) + len(msgspec.json.encode(turn.details)) + ROW
+    comment = turn.comment if isinstance(turn, Turn) else ""
+    return len(turn.content.encode()) + len(comment.encode()) + len(msgspec.json.encode(turn.details)) + ROW
 
 
 def row_of(connection: sqlite3.Connection, account: str, conversation: str) -> Any:

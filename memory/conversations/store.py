@@ -134,17 +134,22 @@ class Conversations:
         return await self._database.write(work)
 
     async def rate(self, account: str, turn: str, feedback: int, comment: str = "") -> Turn:
-        """-1, 0 (none) or 1. Raises NotFound, BadRequest."""
+        """-1, 0 (none) or 1; in place of what was said before. Raises NotFound, BadRequest."""
         if feedback not in (-1, 0, 1):
             raise BadRequest("feedback: -1, 0 or 1", param="feedback")
 
         def work(connection: sqlite3.Connection) -> None:
-            done = connection.execute(
-                "UPDATE turns SET feedback = ?, comment = ? WHERE id = ? AND account = ?",
-                (feedback, comment, turn, account),
-            )
-            if not done.rowcount:
+            row = connection.execute(f"SELECT {TURN} {FROM} WHERE t.id = ? AND t.account = ?", (turn, account))
+            if not (found := row.fetchone()):
                 raise missing("turn", turn)
+            before = as_turn(found)
+            connection.execute(
+                "UPDATE turns SET feedback = ?, comment = ? WHERE number = ?", (feedback, comment, before.number)
+            )
+            connection.execute(
+                "UPDATE conversations SET bytes = max(0, bytes + ?) WHERE id = ?",
+                (size(structs.replace(before, comment=comment)) - size(before), before.conversation),
+            )
 
         await self._database.write(work)
         return await self.turn(account, turn)

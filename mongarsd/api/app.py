@@ -11,6 +11,7 @@ from mongarsd.api import access, admin, audit, credentials, errors, guard, memor
 from mongarsd.api.admin import PullRequest
 from mongarsd.api.anthropic.routes import ROUTES as ANTHROPIC
 from mongarsd.api.credentials import GUARDED
+from mongarsd.api.feedback import ROUTES as FEEDBACK
 from mongarsd.api.greeting import greeting
 from mongarsd.api.health import Alive, Readiness, healthz, readyz
 from mongarsd.api.keys import KEYS
@@ -60,6 +61,7 @@ PUBLIC = (
     *DOCUMENTS,
     *RESPONSES,
     *ANTHROPIC,
+    *FEEDBACK,
     Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
     Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),

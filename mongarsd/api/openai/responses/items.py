@@ -7,12 +7,12 @@ import re
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from mongarsd.api.openai.answers import ContentLogprob
 from mongarsd.api.openai.responses.citations import Citation, citations
 from mongarsd.ground.errors import NotFound
-from mongarsd.memory.conversations.types import NewTurn
+from mongarsd.memory.conversations.types import NewTurn, Turn
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Kind = Literal["msg", "rs", "fs", "fc", "fco"]
@@ -34,11 +34,17 @@ class ReasoningText(Struct, frozen=True, tag="reasoning_text"):
     text: str
 
 
+class Rated(Struct, frozen=True, kw_only=True):
+    rating: Literal["up", "down"]
+    correction: str
+
+
 class MessageItem(Struct, frozen=True, kw_only=True, tag="message"):
     id: str
     role: str
     status: Status = "completed"
     content: list[InputText | OutputText]
+    feedback: Rated | UnsetType = UNSET  # see /v1/feedback
 
 
 class ReasoningItem(Struct, frozen=True, kw_only=True, tag="reasoning"):
@@ -116,7 +122,7 @@ def items_of(turn: NewTurn, *, results: bool = False, logprobs: list[ContentLogp
     if turn.content or not (details.reasoning or details.tool_calls):
         marks = citations(turn.content, found.results) if found else []
         text = OutputText(text=turn.content, annotations=marks, logprobs=logprobs or [])
-        items.append(MessageItem(id=turn.id, role="assistant", content=[text]))
+        items.append(MessageItem(id=turn.id, role="assistant", content=[text], feedback=_rated(turn)))
     for number, call in enumerate(details.tool_calls):
         function = call.get("function") or {}
         items.append(
@@ -160,6 +166,12 @@ def item_list(items: list[Item], more: bool) -> ItemList:
     return ItemList(
         data=items, first_id=items[0].id if items else None, last_id=items[-1].id if items else None, has_more=more
     )
+
+
+def _rated(turn: NewTurn) -> Rated | UnsetType:
+    if not isinstance(turn, Turn) or not turn.feedback:
+        return UNSET
+    return Rated(rating="up" if turn.feedback > 0 else "down", correction=turn.comment)
 
 
 def _text(arguments: Any) -> str:
