@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mongarsd import __version__
-from mongarsd.daemon import config, logs
+from mongarsd.daemon import config, footprint, logs
 from mongarsd.daemon.keys import key_hash, new_key
 from mongarsd.daemon.state import StateDirectory, state_path
 from mongarsd.ground.errors import MongarsError, SettingsError
@@ -88,6 +88,7 @@ def _serve(loaded: config.Config, load: Callable[[], config.Config], state_dir: 
 
 
 async def _run(loaded: config.Config, load: Callable[[], config.Config], state: Path) -> int:
+    footprint.begin()
     from mongarsd.daemon.daemon import Daemon  # aiohttp (0.2 s on a Pi 4: 1 s): not for --help or a bad flag
 
     daemon = Daemon(loaded, state, load)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 HEAVY = frozenset(
     {
-        "apscheduler", "huggingface_hub", "jinja2", "llama_cpp", "numpy", "onnxruntime", "prometheus_client", "psutil",
-        "rich", "sqlite_utils", "tokenizers", "typer", "zeroconf",
+        "apscheduler", "frozenlist._frozenlist", "huggingface_hub", "jinja2", "llama_cpp", "numpy", "onnxruntime",
+        "prometheus_client", "psutil", "rich", "sqlite_utils", "tokenizers", "typer", "zeroconf",
     }
 )  # fmt: skip
 RSS = 50 * 1000  # kB
@@ -82,3 +82,10 @@ def test_idle_daemon_is_small_and_quick(tmp_path: Path) -> None:
         if measured.start <= START:
             return
     raise AssertionError(f"ready after {starts} s; {START} are allowed")
+
+
+def test_the_environment_stays_as_it_was() -> None:
+    program = (
+        "import os; from mongarsd.daemon import footprint as f; b = {**os.environ}; f.begin(); assert b == os.environ"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "SSL_CERT_DIR": "/mine"}, timeout=20)

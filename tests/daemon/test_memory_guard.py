@@ -43,6 +43,7 @@ def worker(name: str, slots: int, idle_for: float) -> WorkerStatus:
         restarts=0,
         idle_for=idle_for,
         expires_in=None,
+        keep_alive=300.0,
     )
 
 

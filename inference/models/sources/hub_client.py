@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -36,7 +38,7 @@ async def request(
     url = URL(f"{hub.endpoint}{path}", encoded=True)
     resolver = CheckedResolver(lambda host, address: _is_proxy(hub, url, host) or policy.address_allowed(host, address))
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False),
+        connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, ssl=_certificates()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=TIMEOUT,
         auto_decompress=False,
@@ -66,6 +68,12 @@ def _target(url: URL, answer: aiohttp.ClientResponse) -> URL | None:
         return url.join(URL(location, encoded=True))
     except ValueError:
         raise ForbiddenHop("A redirect to something that is no URL is not followed.") from None
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Of the authorities this system trusts: read at the first download, because they take 2 MB."""
+    return ssl.create_default_context()
 
 
 def _is_proxy(hub: Hub, url: URL, host: str) -> bool:
