@@ -3,17 +3,18 @@
     python scripts/gguf_to_onnx.py MODEL.gguf FOLDER
     python -m benchmarks.backends MODEL.gguf FOLDER
 
-Run it on an idle board: each figure is one run.
+Run it on an idle board.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.__main__ import machine
+from benchmarks.table import Row, markdown
 from mongarsd.ground.job import Delta, Failed, Job, Message
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.models.names import BESIDE
@@ -27,6 +28,7 @@ SUBJECTS = (
 )  # fmt: skip
 FIRST = 20  # tokens that must agree
 LONG = 60  # tokens of a timed answer
+PAIRS = 5
 
 
 def load(path: Path, threads: int, folder: Path | None = None) -> Load:
@@ -57,19 +59,22 @@ def answers(engine: Generator, subjects: Iterable[str], length: int) -> dict[str
     return said
 
 
-def measure(name: str, given: Load) -> dict[str, list[int]]:
-    """Prints a row of the table; returns the beginnings."""
-    backend = open_backend(given)
-    engine = generator(backend, given, lambda: None)
-    beginnings = answers(engine, SUBJECTS, FIRST)
-    rates = []
-    for streams in (1, 4):
-        begin = time.monotonic()
-        answers(engine, SUBJECTS[:streams], LONG)
-        rates.append(streams * LONG / (time.monotonic() - begin))
-    print(f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} |", flush=True)
-    backend.close()
-    return beginnings
+def rate(engine: Generator, streams: int) -> float:
+    """Tokens a second, prefill of the short prompts included."""
+    begin = time.monotonic()
+    answers(engine, SUBJECTS[:streams], LONG)
+    return streams * LONG / (time.monotonic() - begin)
+
+
+def rows(engines: dict[str, Generator], streams: int) -> list[Row]:
+    """Each of the others in turn with the first, so the noise of the machine hits all."""
+    rates: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(PAIRS):
+        for name, engine in engines.items():
+            rates[name].append(rate(engine, streams))
+    first, *others = engines
+    what = f"{streams} stream{'s' if streams > 1 else ''}"
+    return [Row(f"{what}, {name}", "t/s", rates[name], rates[first], "higher", 1.0) for name in others]
 
 
 def main() -> None:
@@ -78,13 +83,17 @@ def main() -> None:
     parser.add_argument("onnx", type=Path, nargs="+", help="folders that gguf_to_onnx.py has made")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the pool starts its workers
-    print("| backend | 1 stream, tokens/s | 4 streams, tokens/s |\n|---|---|---|")
-    first = measure("llama.cpp", load(given.gguf, given.threads))
+    loads = {"llama.cpp": load(given.gguf, given.threads)}
     for folder in given.onnx:
-        other = measure(f"onnxruntime, {folder.name}", load(folder / "model.onnx", given.threads, folder))
-        same = sum(first[subject] == other[subject] for subject in SUBJECTS)
-        print(f"{folder.name}: the first {FIRST} tokens agree for {same} of {len(SUBJECTS)} prompts", flush=True)
+        loads[folder.name] = load(folder / "model.onnx", given.threads, folder)
+    engines = {name: generator(open_backend(one), one, lambda: None) for name, one in loads.items()}
+    beginnings = {name: answers(engine, SUBJECTS, FIRST) for name, engine in engines.items()}
+    table = markdown([row for streams in (1, 4) for row in rows(engines, streams)])
+    print(f"{machine()}; {given.threads} threads, {PAIRS} pairs\n")
+    print(table.replace("mongarsd", "onnxruntime").replace("llama-server", "llama.cpp"))
+    for name, beginning in beginnings.items():
+        same = sum(beginnings["llama.cpp"][subject] == beginning[subject] for subject in SUBJECTS)
+        print(f"{name}: the first {FIRST} tokens agree for {same} of {len(SUBJECTS)} prompts", flush=True)
 
 
 if __name__ == "__main__":
