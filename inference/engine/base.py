@@ -120,6 +120,10 @@ class Backend(Protocol):
         """What of the sequence, as it ends now, is in no block; b"" if the model needs none."""
         ...
 
+    def checkpoint_size(self, tokens: int) -> int:
+        """About how many bytes that is for a sequence of so many tokens."""
+        ...
+
     def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
         """Replace the sequence by these blocks, from position 0 on, the last maybe short; False = it is empty now.
 

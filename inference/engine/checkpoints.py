@@ -8,7 +8,7 @@ before it are blocks as ever, stored once; a checkpoint hangs on its last block.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Values
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -26,21 +26,26 @@ from mongarsd.inference.engine.tiers import Tiers
 SPACING = 512
 #: Spaced checkpoints of one text, at most; a longer one has them further apart.
 MOST_SPACED = 8
+#: Bytes of spaced checkpoints that a text may cost, each token: half of what the cells of a usual 1B model do. A state
+#: of 25 MB is so kept three times for 8,192 tokens, where eight would be more than the RAM tier of a small board.
+SPACED_BYTES = 16 * 1024
 #: Bytes a second moved between sequences and checkpoints, before it was measured: a slow Pi.
 FIRST = 300e6
 #: Blocks of earlier prompts that are remembered by their keys: where a new one leaves them, others will too.
 REMEMBERED = 8192
 
 
-def marks(prompt: int, limit: int, shared: int) -> set[int]:
+def marks(prompt: int, limit: int, shared: int, size: Callable[[int], int]) -> set[int]:
     """Where to save the state of a sequence that may grow to `limit` tokens, `shared` of them known of other prompts.
+
+    `size`: bytes of its state at a length.
 
     The end of the prompt, for the conversation's next turn; where prompts part, for the next one that begins alike; and
     spaced ones. All at whole blocks, the end rounded down so that a token is left to compute.
     """
     end = (prompt - 1) // BLOCK * BLOCK
     spacing = SPACING
-    while limit // spacing > MOST_SPACED:
+    while limit // spacing > MOST_SPACED or sum(map(size, range(spacing, limit, spacing))) > SPACED_BYTES * limit:
         spacing *= 2
     chosen = {end, min(shared, end) // BLOCK * BLOCK, *range(spacing, limit, spacing)}
     return {mark for mark in chosen if 0 < mark < limit}
@@ -70,7 +75,6 @@ class Checkpoints(Tiers):
         self._met: dict[bytes, None] = {}  # blocks of earlier prompts, the latest last
         self._pace = Rate()  # seconds a byte
         self._pace.add(1 / FIRST)
-        self._size = 0  # bytes of the last save: the next takes about as long
 
     # -- before a job
 
@@ -92,7 +96,8 @@ class Checkpoints(Tiers):
         if (asked := self._asked.get(sequence.id)) is None:
             chain = self._store.keys(sequence.tokens[:-1], sequence.job.adapter)
             asked = self._asked[sequence.id] = Asked(chain)
-            sequence.marks = marks(min(sequence.prompt, len(sequence.tokens)), sequence.limit, self._meet(chain))
+            prompt = min(sequence.prompt, len(sequence.tokens))
+            sequence.marks = marks(prompt, sequence.limit, self._meet(chain), self._backend.checkpoint_size)
         found = asked.found
         best = self._store.checkpoints(asked.chain, blocks=self._backend.blocks)
         if best > asked.count or (found and not self._whole(asked, found) and best != asked.count):
@@ -168,7 +173,7 @@ class Checkpoints(Tiers):
         for row, sequence in zip(rows, owners, strict=True):
             if sequence.computed in sequence.marks and row.outputs <= 1:  # not with an unproven draft behind it
                 sequence.marks.discard(sequence.computed)
-                if not streams or self._quick(self._size):
+                if not streams or self._quick(self._weight(sequence)):
                     self._save_state(sequence)
 
     def _save_state(self, sequence: Sequence) -> None:
@@ -180,10 +185,14 @@ class Checkpoints(Tiers):
         first = self._store.longest(chain) if blocks else len(chain)
         new = self._backend.export(sequence.slot, first, len(chain)) if first < len(chain) else []
         if first + len(new) == len(chain) and (state := self._backend.checkpoint(sequence.slot)):
-            self._size = len(state) + sum(map(len, new))
-            self._moved(self._size, time.monotonic() - begin)
+            self._moved(self._weight(sequence), time.monotonic() - begin)
             self._store.keep(chain, first, new)
             self._store.keep_checkpoint(chain, state, blocks=blocks)
+
+    def _weight(self, sequence: Sequence) -> int:
+        """Bytes that a save moves: all rows of the sequence, whichever of them are new, and its state."""
+        rows = sequence.computed * self._backend.info.kv_bytes_per_token if self._backend.blocks else 0
+        return rows + self._backend.checkpoint_size(sequence.computed)
 
     def _moved(self, size: int, seconds: float) -> None:
         self._pace.add(seconds / max(size, 1))

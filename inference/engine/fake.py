@@ -177,6 +177,9 @@ class FakeBackend:
         whole = b"".join(t.to_bytes(2, "little") for t in self._cells[sequence])
         return zlib.crc32(whole).to_bytes(4, "little") if self.blocks else whole
 
+    def checkpoint_size(self, tokens: int) -> int:
+        return 4 if self.blocks else 2 * tokens
+
     def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
         whole = b"".join(blocks) if self.blocks else checkpoint
         if self.checkpoints and self.blocks and zlib.crc32(whole).to_bytes(4, "little") != checkpoint:

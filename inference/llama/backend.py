@@ -69,8 +69,9 @@ class LlamaBackend:
             self._layout = None
         self.blocks, self.checkpoints = self._layout is not None, bool(uncut)
         self._context.decode([Row(0, 1, [token], 0)])
-        grows = len(state.split(self._context.state(0), self._context.state(0, uncut=True))[1]) != len(uncut)
-        slots = slots if grows else 0  # the state of a window's cells lists all sequences
+        longer = state.split(self._context.state(0), self._context.state(0, uncut=True))[1]
+        self._state = (len(uncut), len(longer) - len(uncut))  # bytes of the first token, and of each more
+        slots = slots if self._state[1] else 0  # the state of a window's cells lists all sequences
         self.layout = state.form(self._layout, self.checkpoints, slots)
         cuts = self._context.trim(0, 1)
         self._context.trim(0, 0)
@@ -117,6 +118,11 @@ class LlamaBackend:
     def checkpoint(self, sequence: int) -> bytes:
         """Without blocks it is all there is: of a model that the library cannot tell apart, too."""
         return state.body(self._context.state(sequence, uncut=self.blocks)) if self.checkpoints else b""
+
+    def checkpoint_size(self, tokens: int) -> int:
+        first, more = self._state
+        counted = min(tokens, self._model.window or tokens)
+        return first + more * (counted - 1) if self.checkpoints and tokens else 0
 
     def restore(self, sequence: int, blocks: Sequence[bytes], checkpoint: bytes = b"") -> bool:
         try:

@@ -64,6 +64,11 @@ class Model:
         return int(self._lib.llama_model_n_ctx_train(self.handle))
 
     @property
+    def window(self) -> int:
+        """Tokens of its sliding window, 0 = it has none."""
+        return int(self._lib.llama_model_n_swa(self.handle))
+
+    @property
     def layers(self) -> int:
         return int(self._lib.llama_model_n_layer(self.handle))
 

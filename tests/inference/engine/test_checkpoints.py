@@ -14,12 +14,13 @@ from mongarsd.ground.job import Priority
 from mongarsd.inference.cache.disk import scan
 from mongarsd.inference.cache.store import PrefixStore
 from mongarsd.inference.engine.base import BLOCK
-from mongarsd.inference.engine.checkpoints import MOST_SPACED, SPACING, Checkpoints, marks
+from mongarsd.inference.engine.checkpoints import FIRST, MOST_SPACED, SPACED_BYTES, SPACING, Checkpoints, marks
 from mongarsd.inference.engine.fake import FakeBackend
 from mongarsd.inference.engine.loop import Engine
 from mongarsd.inference.engine.scheduler import Scheduler
+from mongarsd.inference.engine.tiers import SHARE
 from mongarsd.inference.engine.uncut import UncutCells
-from mongarsd.inference.worker.protocol import CachePlan, TierStats
+from mongarsd.inference.worker.protocol import CachePlan, Load, TierStats
 
 KINDS = ("recurrent", "hybrid", "window")
 LONG = "once upon a time there was a very long prompt " * 8  # 368 tokens: 5 blocks
@@ -80,7 +81,7 @@ def others(count: int) -> list[str]:
 @given(prompt=st.integers(1, 20_000), more=st.integers(0, 20_000), shared=st.integers(0, 20_000))
 def test_marks_are_few_whole_blocks_and_end_with_the_prompt(prompt: int, more: int, shared: int) -> None:
     limit = prompt + more
-    chosen = marks(prompt, limit, shared)
+    chosen = marks(prompt, limit, shared, lambda _: 1 << 20)
     assert len(chosen) <= MOST_SPACED + 2
     assert all(mark % BLOCK == 0 and 0 < mark < limit for mark in chosen)
     end = max((mark for mark in chosen if mark < prompt), default=0)
@@ -89,6 +90,62 @@ def test_marks_are_few_whole_blocks_and_end_with_the_prompt(prompt: int, more: i
         assert any(0 <= shared - mark < BLOCK for mark in chosen) or shared < BLOCK
     spaced = sorted(mark for mark in chosen if mark % SPACING == 0)
     assert not spaced or len(spaced) >= min(limit // SPACING, MOST_SPACED) // 2
+
+
+@given(
+    limit=st.integers(1, 40_000),
+    state=st.integers(0, 200 * MIB),
+    each=st.sampled_from([0, 100, 16_000, 100_000]),
+)
+def test_the_spaced_ones_cost_a_bounded_number_of_bytes_a_token_and_are_as_many_as_that_allows(
+    limit: int, state: int, each: int
+) -> None:
+    def size(tokens: int) -> int:
+        return state + each * tokens
+
+    spaced = sorted(marks(1, limit, 0, size))
+    choices = [list(range(s, limit, s)) for s in (SPACING << n for n in range(9)) if limit // s <= MOST_SPACED]
+    affordable = [choice for choice in choices if sum(map(size, choice)) <= SPACED_BYTES * limit]
+    assert spaced == (affordable[0] if affordable else [])
+
+
+class Heavy(FakeBackend):
+    """Says that its states are of `bytes`, and notes at which lengths they are saved."""
+
+    bytes = 0
+
+    def __init__(self, load: Load) -> None:
+        super().__init__(load)
+        self.saved: list[int] = []
+
+    def checkpoint_size(self, tokens: int) -> int:
+        return self.bytes if tokens else 0
+
+    def checkpoint(self, sequence: int) -> bytes:
+        self.saved.append(len(self._cells[sequence]))
+        return super().checkpoint(sequence)
+
+
+@settings(max_examples=20, deadline=None)
+@given(kind=st.sampled_from(["recurrent", "hybrid"]), size=st.integers(1, 200 * MIB))
+def test_the_first_save_too_is_left_out_beside_a_stream_that_would_wait_longer_than_its_bound(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, size: int
+) -> None:
+    bench = Kept(tmp_path_factory.mktemp("cache"), kind)
+    backend = bench.tiers._backend = bench.backend = Heavy(load(2, 2048, path=f"fake?kind={kind}"))
+    backend.bytes = size
+    bench.engine = Engine(backend, bench.scheduler, bench.clock, "here", bench.tiers)
+    bench.submit(job("stream", "hello", max_tokens=200))
+    bench.step(3)
+    assert bench.scheduler.streaming
+    bench.submit(job("long", LONG, max_tokens=4))
+    bench.finish()
+    bench.check("long", LONG, 4)
+    bound = 0.25 * SHARE * FIRST
+    if size > bound:
+        assert not backend.saved
+    elif size < 0.99 * bound:  # the rows of a hybrid one count too
+        assert backend.saved
 
 
 @pytest.mark.parametrize("kind", KINDS)

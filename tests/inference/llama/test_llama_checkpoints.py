@@ -54,6 +54,7 @@ def test_it_says_what_its_sequences_are(uncut: LlamaBackend, kind: str) -> None:
 def test_restored_sequences_compute_the_same_bits_in_every_slot(uncut: LlamaBackend) -> None:
     fill(uncut, 1, TOKENS[: COUNT * BLOCK])
     blocks, state = uncut.export(1, 0, COUNT) if uncut.blocks else [], uncut.checkpoint(1)
+    assert uncut.checkpoint_size(COUNT * BLOCK) == pytest.approx(len(state), rel=0.2)
     wanted = rest(uncut, 1)
     for slot in range(uncut.info.slots):
         fill(uncut, slot, TOKENS[50:90])  # what is there goes
