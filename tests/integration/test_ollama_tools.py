@@ -14,7 +14,7 @@ import ollama
 import pytest
 from fakes.daemon_process import MODEL
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama
 
@@ -100,18 +100,18 @@ def langchain(url: str, seed: int) -> Iterator[ChatOllama]:
         chat._client.close()
 
 
-def turns() -> list[BaseMessage | tuple[str, str]]:
+def turns() -> list[BaseMessage]:
     """The examples, as LangChain has them, and a question."""
-    made: list[BaseMessage | tuple[str, str]] = []
+    made: list[BaseMessage] = []
     for (city,) in ONE:
         call = {"name": "get_weather", "args": {"city": city}, "id": city}
         made += [
-            ("user", f"What is the weather in {city}?"),
+            HumanMessage(f"What is the weather in {city}?"),
             AIMessage("", tool_calls=[call]),
             ToolMessage(f"rain in {city}", tool_call_id=city),
             AIMessage(f"There is rain in {city}."),
         ]
-    return [*made, ("user", "What is the weather in Paris?")]
+    return [*made, HumanMessage("What is the weather in Paris?")]
 
 
 def test_an_agent_calls_a_tool_and_answers_with_its_result(url: str) -> None:
