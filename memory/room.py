@@ -25,6 +25,8 @@ from mongarsd.memory.documents.documents import Documents
 from mongarsd.memory.housekeeping import Housekeeping
 from mongarsd.memory.recall.recall import Recall
 from mongarsd.memory.recall.types import Embed, Model, no_model, no_vectors
+from mongarsd.memory.summaries.summaries import Summaries
+from mongarsd.memory.summaries.types import Nobody, Summarise
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,10 @@ class Memory:
         on_death: OnDeath | None = None,
         embed: Embed = no_vectors,
         model: Model = no_model,
+        summarise: Summarise | None = None,
     ) -> None:
-        """`embed` turns texts into vectors, `model` names who does it; without them recall goes by words alone."""
+        """`embed` turns texts into vectors, `model` names who does it; without them recall goes by words alone.
+        `summarise` writes summaries of long conversations."""
         self.database = Database(state / FILE, clock=clock)
         self._clock = clock
         self._tasks = Tasks("memory", on_death)
@@ -61,8 +65,9 @@ class Memory:
         self.access = Access(state, self.database, clock)
         self.audit = Audit(self.database)
         self.conversations = Conversations(self.database, clock)
-        self.responses = Responses(self.database, clock)
         metrics = metrics or Metrics()
+        self.summaries = Summaries(self.database, summarise or Nobody(), lambda: settings().summaries, metrics)
+        self.responses = Responses(self.database, clock, grown=self.summaries.call)
         self._measure(metrics)
         self.recall = Recall(self.database, clock, embed, model, metrics)
         self.documents = Documents(state, self.database, clock, embed, model, documents, metrics)
@@ -79,6 +84,7 @@ class Memory:
         self._tasks.spawn("eraser", self.database.eraser.run())
         self._tasks.spawn("documents", self.documents.run())
         self._tasks.spawn("recall", self.recall.run())
+        self._tasks.spawn("summaries", self.summaries.run())
         self._tasks.spawn("access", self._keep_used())
 
     async def opened(self, seconds: float) -> None:
@@ -137,18 +143,20 @@ class Memory:
     async def status(self) -> MemoryStatus:
         """Counts are 0 while the file is not open."""
         database = self.database
-        conversations = turns = 0
+        conversations = turns = summaries = 0
         if database.open:
             async with database.reader() as reader:
                 ((conversations, turns),) = await reader.execute_fetchall(
                     "SELECT count(*), coalesce(sum(turns), 0) FROM conversations"
                 )
+            summaries = await self.summaries.count()
         return MemoryStatus(
             path=str(database.path),
             bytes=database.path.stat().st_size if database.path.exists() else 0,
             schema=database.schema,
             conversations=conversations,
             turns=turns,
+            summaries=summaries,
             writes=database.writes,
             commits=database.commits,
             backups=tuple(_file(path) for path in backups.listed(self._backups)),

@@ -7,7 +7,7 @@ client's own, gets a conversation of its own, which begins with a copy of the tu
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiosqlite
@@ -40,8 +40,9 @@ class Saved(Struct, frozen=True, kw_only=True):
 class Responses:
     """Every verb takes the account, and none sees another's."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, *, grown: Callable[[], None]) -> None:
+        """`grown` is called when a response was saved."""
+        self._database, self._clock, self._grown = database, clock, grown
 
     async def save(
         self,
@@ -73,7 +74,9 @@ class Responses:
             )  # fmt: skip
             return name
 
-        return await self._database.write(work)
+        saved = await self._database.write(work)
+        self._grown()
+        return saved
 
     async def get(self, account: str, response: str) -> Saved:
         """Raises NotFound."""

@@ -119,7 +119,7 @@ def render(memory: MemoryStatus) -> list[str]:
     shared = f", {memory.writes / memory.commits:.1f} writes a sync" if memory.commits else ""
     rows = [
         ("Database", f"{clean(memory.path)}, {size(memory.bytes)}, schema {memory.schema}"),
-        ("Holds", f"{memory.conversations} conversations, {memory.turns} turns"),
+        ("Holds", f"{memory.conversations} conversations, {memory.turns} turns, {memory.summaries} summaries"),
         ("Since the start", f"{memory.writes} writes{shared}"),
         *(("Warning", clean(text)) for text in memory.warnings),
     ]

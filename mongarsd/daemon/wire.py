@@ -23,6 +23,7 @@ from mongarsd.daemon.models import NodeModels
 from mongarsd.daemon.progress import default_progress
 from mongarsd.daemon.readiness import ModelCheck
 from mongarsd.daemon.status import Reporter
+from mongarsd.daemon.summariser import Summariser
 from mongarsd.ground.clock import SystemClock
 from mongarsd.ground.errors import MongarsError, StartError
 from mongarsd.ground.metrics import Metrics
@@ -114,6 +115,7 @@ class Node:
             on_death=on_death,
             embed=self.embed,
             model=self._embedding_model,
+            summarise=Summariser(self._pool, self._chat_model),
         )
         arrival = Arrival()
         self._models = NodeModels(store, self._pool, arrival)
@@ -163,12 +165,18 @@ class Node:
         return self._memory.access.required
 
     def _embedding_model(self) -> str:
-        """Its digest; "" while none is installed."""
+        return self._digest(self._parts.settings.models.embedding, "embedding")
+
+    def _chat_model(self) -> str:
+        return self._digest(self._parts.settings.models.default, "chat")
+
+    def _digest(self, name: str, kind: str) -> str:
+        """Of an installed model; "" while there is none."""
         try:
-            model = self._store.resolve(self._parts.settings.models.embedding)
+            model = self._store.resolve(name)
         except MongarsError:
             return ""
-        return model.digest if model.kind == "embedding" else ""
+        return model.digest if model.kind == kind else ""
 
     def begin(self) -> None:
         """What may take long and need not be waited for."""

@@ -63,6 +63,7 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backup_at: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local time; "" = never
     backups: Annotated[int, Meta(ge=1, le=100)] = 3  # kept
     trust_chat_ids: bool = False  # X-OpenWebUI-Chat-Id has a chat stored without `store`
+    summaries: bool = True  # of stored conversations that a context cannot hold, written in idle time
 
 
 class DocumentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

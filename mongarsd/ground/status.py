@@ -152,6 +152,7 @@ class MemoryStatus(Struct, frozen=True, kw_only=True):
     schema: int
     conversations: int
     turns: int
+    summaries: int = 0  # conversations that have one
     writes: int
     commits: int
     backups: tuple[BackupFile, ...]  # the newest first

@@ -18,14 +18,20 @@ ROOM = 0.75
 #: Questions are dropped in steps of so many, so that the next few prompts begin alike and come from the cache.
 STEP = 4
 
+#: (messages, tokens of their prompt, tokens that it should have had) -> fewer messages, or None = nothing more can go.
+Shorten = Callable[[Sequence[Message], int, int], tuple[Message, ...] | None]
 
-async def follow_shortened(parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
+
+async def follow_shortened(
+    parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]], shorten: Shorten | None = None
+) -> Finished:
     """As `follow`, with as many of the newest questions as fit. Raises ContextOverflow when not even the last does."""
+    shorten = shorten or shortened
     while True:
         try:
             return await follow(parts, job, deliver)
         except ContextOverflow as error:
-            shorter = shortened(job.messages or (), error.detail["prompt"], error.detail["limit"])
+            shorter = shorten(job.messages or (), error.detail["prompt"], error.detail["limit"])
             if shorter is None:
                 raise
             job = structs.replace(job, id=secrets.token_hex(16), messages=shorter)
@@ -38,7 +44,7 @@ def shortened(messages: Sequence[Message], prompt: int, limit: int) -> tuple[Mes
     questions = [i for i in range(lead, len(messages)) if messages[i].role == "user"][1:]
     if not questions:
         return None
-    sizes = [_size(one) for one in messages]
+    sizes = [size(one) for one in messages]
     wanted = (total := sum(sizes)) * ROOM * limit / max(prompt, 1)
     gone = [0, *accumulate(0 if one.role == "system" else size for one, size in zip(messages, sizes, strict=True))]
     places = [*questions[STEP - 1 :: STEP], questions[-1]]
@@ -46,6 +52,6 @@ def shortened(messages: Sequence[Message], prompt: int, limit: int) -> tuple[Mes
     return (*(one for one in messages[:start] if one.role == "system"), *messages[start:])
 
 
-def _size(message: Message) -> int:
+def size(message: Message) -> int:
     """Characters, about; a message's frame counts too."""
     return len(message.content) + len(message.reasoning or "") + len(str(message.tool_calls)) + 8

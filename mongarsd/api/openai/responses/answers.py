@@ -69,6 +69,7 @@ class Response(Struct, frozen=True, kw_only=True):
     temperature: float
     top_p: float
     truncation: Literal["auto", "disabled"]
+    summarised_turns: int | UnsetType = UNSET  # of the stored ones, that the model was told a summary of
     reasoning: Reasoning
     metadata: dict[str, str]
     usage: ResponseUsage | None = None

@@ -25,6 +25,7 @@ from mongarsd.api.openai.responses.inputs import messages_of, told, turns_of, wi
 from mongarsd.api.openai.responses.items import items_of
 from mongarsd.api.openai.responses.requests import Named, ResponseRequest
 from mongarsd.api.openai.responses.searching import search
+from mongarsd.api.openai.responses.summarised import Shortening
 from mongarsd.api.openai.run import follow
 from mongarsd.api.openai.stream import EventStream
 from mongarsd.api.openai.truncation import follow_shortened
@@ -56,11 +57,13 @@ class Work:
         response: Response,
         given: list[NewTurn],
         found: Searched | None,
+        shorten: Shortening,
     ) -> None:
         self.job, self.response, self.found = job, response, found
         self.turn = new_id("msg")
         self.results = _RESULTS in (body.include or ())
         self._parts, self._body, self._given = parts, body, given
+        self._shorten = shorten
         self._collected = Collected()
         self._reasoning = 0  # tokens
 
@@ -82,6 +85,7 @@ class Work:
             completed_at=None if cut(end) else int(self._parts.clock.wall()),
             incomplete_details=Incomplete() if cut(end) else None,
             usage=usage(end, self._reasoning),
+            summarised_turns=self._shorten.turns or msgspec.UNSET,
         )
         conversation = await self._save(response, answer) if response.store else ""
         logprobs = chat_logprobs(self._collected.logprobs).content
@@ -89,9 +93,10 @@ class Work:
         return structs.replace(response, output=output, store=bool(conversation)), conversation
 
     async def _follow(self, deliver: Callable[[Delta], Awaitable[None]]) -> Finished:
-        run = follow_shortened if self._body.truncation == "auto" else follow
         try:
-            return await run(self._parts, self.job, deliver)
+            if self._body.truncation == "auto":
+                return await follow_shortened(self._parts, self.job, deliver, self._shorten)
+            return await follow(self._parts, self.job, deliver)
         except ContextOverflow as error:
             error.param = "input"
             raise
@@ -167,8 +172,8 @@ async def _prepare(request: web.Request, body: ResponseRequest) -> Work:
     tools = tools_of(body)
     given = messages_of(body.input)
     conversation = body.conversation.id if isinstance(body.conversation, Named) else body.conversation or ""
-    history = told(await _history(request, body.previous_response_id or "", conversation))
-    messages = [*history, *given]
+    turns = await _history(request, body.previous_response_id or "", conversation)
+    messages = [*told(turns), *given]
     if not messages:
         raise BadRequest("input: required, and missing", param="input")
     found = None
@@ -181,7 +186,11 @@ async def _prepare(request: web.Request, body: ResponseRequest) -> Work:
     (job,), memory = await with_memories(request, body.memory, [job])
     name, now = new_id("resp"), parts.clock.wall()
     response = begun(name, now, model.name, body, job, conversation=conversation)
-    return Work(parts, body, job, structs.replace(response, memory=memory), turns_of(given), found)
+    carried = None
+    if body.truncation == "auto":
+        carried = await parts.memory.summaries.carry(account_id(account(request)), turns)
+    shorten = Shortening(carried, len(messages) - (carried.turns if carried else 0))
+    return Work(parts, body, job, structs.replace(response, memory=memory), turns_of(given), found, shorten)
 
 
 async def _history(request: web.Request, response: str, conversation: str) -> list[Turn]:
