@@ -136,7 +136,7 @@ def test_drafts_are_made_and_save_steps() -> None:
     assert plain.finished("a").timings.drafted == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     words=st.lists(st.sampled_from(["all of the words ", "of this line ", "| ", "the words "]), min_size=1, max_size=8),
     max_tokens=st.none() | st.integers(0, 120),
