@@ -18,6 +18,7 @@ from mongarsd.api.parts import PARTS
 from mongarsd.memory.access.types import Scope
 
 _REF = "#/components/schemas/{name}"
+_ERROR = "#/components/responses/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 
 
@@ -34,6 +35,9 @@ class Route(NamedTuple):
     scope: Scope = Scope.CHAT  # what a key must allow
 
 
+#: The shapes of errors: see `_error_body`.
+_ERRORS: list[Any] = [ErrorBody, OllamaError, AnthropicError]
+
 ROUTES: web.AppKey[Sequence[Route]] = web.AppKey("routes", Sequence)
 
 
@@ -45,7 +49,7 @@ async def openapi(request: web.Request) -> web.Response:
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """OpenAPI 3.1 as builtin types."""
     kinds = [kind for route in routes for kind in (route.body, route.answer, *route.streams.values()) if kind]
-    kinds += [ErrorBody, OllamaError, AnthropicError]
+    kinds += _ERRORS
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema_of = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -57,6 +61,13 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": {
+                kind.__name__: {
+                    "description": "What went wrong, and what to do",
+                    "content": {"application/json": {"schema": schema_of[repr(kind)]}},
+                }
+                for kind in _ERRORS
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -69,13 +80,13 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schema_of[repr(kind)]} if kind else {} for media, kind in route.streams.items()}
     if route.answer:
         content = {"application/json": {"schema": schema_of[repr(route.answer)]}, **content}
-    error = {"application/json": {"schema": schema_of[repr(_error_body(route))]}}
+    error = {"$ref": _ERROR.format(name=_error_body(route).__name__)}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__ + ("_admin" if route.path.startswith("/admin") else ""),
         "responses": {
             "200" if content else "204": {"description": "Done", **({"content": content} if content else {})},
-            "default": {"description": "What went wrong, and what to do", "content": error},
+            **{str(status): error for status in sorted(_statuses(route))},
         },
     }
     if parameters := [match[1] for match in _PARAMETER.finditer(route.path)]:
@@ -91,6 +102,19 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
         nobody: list[dict[str, list[str]]] = [] if route.scope is Scope.ADMIN else [{}]  # loopback without keys
         operation["security"] = [*nobody, {"bearer": []}, {"header": []}]
     return operation
+
+
+def _statuses(route: Route) -> set[int]:
+    """Of the errors that a route of its kind may answer with: see api/errors.py and api/guard.py for when."""
+    statuses = {400, 403, 421, 500, 503}
+    if not route.open:
+        statuses |= {401, 507}  # the account, and what is stored of it
+    if "{" in route.path:
+        statuses |= {404, 409, 422}
+    if route.method in ("POST", "PATCH") or route.body:
+        # a body, which may carry a password, and mostly a job or a source
+        statuses |= {401, 404, 408, 409, 413, 415, 417, 422, 429, 502, 504}
+    return statuses
 
 
 def _error_body(route: Route) -> Any:
