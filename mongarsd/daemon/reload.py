@@ -27,6 +27,7 @@ RELOADABLE = frozenset(
         "cache.answers_ttl",
         "memory.backup_at",
         "memory.backups",
+        "memory.summaries",
         "memory.trust_chat_ids",
         "documents.max_file",
         "documents.max_files",
