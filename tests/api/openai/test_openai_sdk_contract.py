@@ -101,7 +101,7 @@ async def test_models(served: Served) -> None:
         (errors.Forbidden("no"), openai.PermissionDeniedError),
         (errors.ModelNotFound("no"), openai.NotFoundError),
         (errors.Conflict("no"), openai.ConflictError),
-        (errors.InvalidModel("no"), openai.UnprocessableEntityError),
+        (errors.InvalidModel("no"), openai.BadRequestError),
         (errors.Busy("full"), openai.InternalServerError),
     ],
 )
