@@ -4,12 +4,14 @@ import math
 from contextlib import ExitStack
 
 import pytest
+from fakes.executor import FakeExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mongarsd.api.rates import MINUTE, Bucket, Limits, Rates
+from mongarsd.api.rates import MINUTE, Bucket, Limits, Metered, Rates
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import RateLimited
+from mongarsd.ground.job import Job
 
 STEPS = st.lists(st.tuples(st.floats(0, 90), st.integers(1, 5)), max_size=60)
 
@@ -96,3 +98,11 @@ def test_a_changed_limit_holds_at_once() -> None:
     limits[0] = Limits()
     for _ in range(10):
         rates.request("a")
+
+
+@pytest.mark.parametrize(("count", "left"), [(False, 90), (True, 100)])
+async def test_a_job_costs_its_tokens_but_counting_is_free(count: bool, left: int) -> None:
+    rates = Rates(lambda _: Limits(tokens=100), FakeClock())
+    async for _ in Metered(FakeExecutor(), rates).run(Job(id="1", model="m", text="Hi", count=count, account="a")):
+        pass
+    assert rates.headers("a")["X-RateLimit-Remaining-Tokens"] == str(left)
