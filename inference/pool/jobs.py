@@ -27,10 +27,11 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def add(self, job: Job) -> JobStream:
+    def add(self, job: Job, since: float) -> JobStream:
+        """`since`: when its deadline began to run."""
         if job.id in self._streams:
             raise Conflict(f"A job with the id {job.id} is running already.", param="id")
-        stream = self._streams[job.id] = JobStream(job, self._clock.monotonic(), self._meters)
+        stream = self._streams[job.id] = JobStream(job, since, self._meters)
         return stream
 
     def forget(self, stream: JobStream) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 
 from msgspec import structs
 
@@ -109,12 +110,14 @@ class Pool:
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """Executor.run: loads the model if need be; crashes of the worker are a pause and a second Started."""
+        since = self._clock.monotonic()
         try:
             model = self._resolve(job.model)
             supervisor = await self._supervise(model, deadline=job.deadline)
             if job.adapter:
-                supervisor = await self._with_adapter(supervisor, job.adapter)
-            stream = supervisor.submit(job if job.model == model.digest else structs.replace(job, model=model.digest))
+                supervisor = await self._with_adapter(supervisor, job, since)
+            job = job if job.model == model.digest else structs.replace(job, model=model.digest)
+            stream = supervisor.submit(job, since)
         except MongarsError:
             self._around.meters.jobs.add("refused")
             raise
@@ -267,39 +270,50 @@ class Pool:
                 raise self._shutting_down()
             return self._open(model, plan)
 
-    async def _with_adapter(self, supervisor: Supervisor, digest: str) -> Supervisor:
-        """The model's supervisor, the adapter's memory counted. Raises BadRequest, DoesNotFit, Busy."""
-        adapter, model = self._resolve(digest), supervisor.model
+    async def _with_adapter(self, supervisor: Supervisor, job: Job, since: float) -> Supervisor:
+        """The model's supervisor, the adapter's memory counted, as soon as busy models leave it room.
+
+        `since`: when the job came. Raises BadRequest, DoesNotFit, Busy.
+        """
+        adapter, model = self._resolve(job.adapter), supervisor.model
         if adapter.base != model.digest:
             raise BadRequest(f"{adapter.name} is no adapter of {model.name}", param="model")
-        while digest not in supervisor.adapters:
-            async with self._placing:
-                limit = supervisor.plan.adapters.bytes
-                if adapter.size > limit:
-                    raise DoesNotFit(
-                        f"The adapter {adapter.name} needs {adapter.size / 1e6:,.0f} MB, and adapters may have"
-                        f" {limit / 1e6:,.0f} MB of memory: choose a smaller one.",
-                        need=adapter.size,
-                        have=limit,
-                    )
-                before = supervisor.memory
-                supervisor.adapters[digest] = adapter.size
-                others = [
-                    s for s in self._supervisors.values() if s is not supervisor and s.state is not WorkerState.FAILED
-                ]
-                try:
-                    loaded = [Loaded(s.model.digest, s.memory, s.idle_since) for s in others]
-                    budget = self._settings.memory_budget - before
-                    victims = make_room(loaded, supervisor.memory - before, budget, self._settings.workers)
-                except MongarsError:
-                    del supervisor.adapters[digest]
-                    raise
-                await self._retire(
-                    *(self._supervisors[victim] for victim in victims),
-                    why=Conflict("The model was unloaded to make room."),
-                )
-            supervisor = await self._supervise(model)  # it may have gone meanwhile
+        limit = since + min(self._settings.room_wait, float("inf") if job.deadline is None else job.deadline)
+        while adapter.digest not in supervisor.adapters:
+            seconds = limit - self._clock.monotonic()
+            await self._turns.take(partial(self._place_adapter, adapter, supervisor), seconds)
+            supervisor = await self._supervise(model, deadline=limit - self._clock.monotonic())  # it may have gone
         return supervisor
+
+    async def _place_adapter(self, adapter: Model, supervisor: Supervisor) -> None:
+        """Raises Crowded when only busy models are in the way. Does nothing if the supervisor has gone."""
+        async with self._placing:
+            if self._usable(supervisor.model, patient=True) is not supervisor or adapter.digest in supervisor.adapters:
+                return
+            limit = supervisor.plan.adapters.bytes
+            if adapter.size > limit:
+                raise DoesNotFit(
+                    f"The adapter {adapter.name} needs {adapter.size / 1e6:,.0f} MB, and adapters may have"
+                    f" {limit / 1e6:,.0f} MB of memory: choose a smaller one.",
+                    need=adapter.size,
+                    have=limit,
+                )
+            before = supervisor.memory
+            supervisor.adapters[adapter.digest] = adapter.size
+            others = [
+                s for s in self._supervisors.values() if s is not supervisor and s.state is not WorkerState.FAILED
+            ]
+            try:
+                loaded = [Loaded(s.model.digest, s.memory, s.idle_since) for s in others]
+                budget = self._settings.memory_budget - before
+                victims = make_room(loaded, supervisor.memory - before, budget, self._settings.workers)
+            except MongarsError:
+                del supervisor.adapters[adapter.digest]
+                raise
+            await self._retire(
+                *(self._supervisors[victim] for victim in victims),
+                why=Conflict("The model was unloaded to make room."),
+            )
 
     def _open(self, model: Model, plan: WorkerPlan) -> Supervisor:
         supervisor = Supervisor(model, plan, self._around, on_idle=self._calm)

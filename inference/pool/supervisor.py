@@ -102,10 +102,10 @@ class Supervisor:
 
     # Jobs:
 
-    def submit(self, job: Job) -> JobStream:
-        """Take a job, now or as soon as the worker is ready. Raises Busy, Conflict, TooLarge."""
+    def submit(self, job: Job, since: float) -> JobStream:
+        """Take a job that came at `since`, now or as soon as the worker is ready. Raises Busy, Conflict, TooLarge."""
         self._check_room()
-        stream = self.jobs.add(job)
+        stream = self.jobs.add(job, since)
         if self.state is WorkerState.READY:
             try:
                 self._send(stream)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from fakes.pool import MODELS, FakeModel, MakePool, collect, make_job, plan, resolve, text
+from fakes.pool import MODELS, FakeModel, MakePool, collect, make_job, plan, resolve, text, until
 from msgspec import structs
 
 from mongarsd.ground.errors import BadRequest, Busy, DoesNotFit, ModelNotFound
@@ -42,13 +44,41 @@ async def test_an_adapters_memory_is_counted_and_an_idle_model_goes_for_it(make_
     assert {worker.name for worker in pool.status()} == {"one"}
 
 
+async def test_it_waits_until_the_model_in_the_way_has_answered(make_pool: MakePool) -> None:
+    pool = await make_pool(settings={"memory_budget": 210}, resolve=find, plan=with_adapters, step=0.01)
+    await pool.load("one")
+    running = pool.run(make_job("two", tokens=100_000))
+    await anext(running)
+    waiting = asyncio.create_task(collect(pool, ask(SMALL, tokens=3)))
+    await until(lambda: pool.waiting == 1)
+    await pool.unload("one")  # its own model may even go meanwhile
+    assert pool.waiting == 1
+    await running.aclose()
+    assert text(await waiting)
+    assert {worker.name for worker in pool.status()} == {"one"}
+
+
+async def test_a_closing_pool_sends_away_who_waits(make_pool: MakePool) -> None:
+    pool = await make_pool(settings={"memory_budget": 210}, resolve=find, plan=with_adapters, step=0.01)
+    await pool.load("one")
+    running = pool.run(make_job("two", tokens=100_000))
+    await anext(running)
+    waiting = asyncio.create_task(collect(pool, ask(SMALL, tokens=3)))
+    await until(lambda: pool.waiting == 1)
+    closing = asyncio.create_task(pool.close())
+    with pytest.raises(Busy, match="shutting down"):
+        await waiting
+    await closing
+    await running.aclose()
+
+
 async def test_a_busy_model_does_not_go_for_it(make_pool: MakePool) -> None:
     pool = await make_pool(settings={"memory_budget": 210}, resolve=find, plan=with_adapters, step=0.01)
     await pool.load("one")
     running = pool.run(make_job("two", tokens=1000))
     await anext(running)
     with pytest.raises(Busy):
-        await collect(pool, ask(SMALL, tokens=1))
+        await collect(pool, structs.replace(ask(SMALL, tokens=1), deadline=0.05))
     await running.aclose()
     assert text(await collect(pool, ask(SMALL, tokens=1)))
 

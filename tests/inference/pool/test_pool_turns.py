@@ -8,7 +8,9 @@ import pytest
 from fakes.pool import MakePool, collect, exists, make_job, text, until
 from fakes.worker_process import whole_text
 
-from mongarsd.ground.errors import Busy
+from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.errors import Busy, DeadlineExceeded
+from mongarsd.ground.job import Started
 from mongarsd.inference.pool.budget import Crowded
 from mongarsd.inference.pool.turns import Turns, finished
 
@@ -35,6 +37,22 @@ async def test_it_waits_no_longer_than_its_deadline(make_pool: MakePool) -> None
     assert caught.value.detail["retry_after"] > 0
     assert pool.waiting == 0
     await first.aclose()
+
+
+async def test_what_it_waited_comes_off_its_deadline(make_pool: MakePool) -> None:
+    clock = FakeClock()
+    pool = await make_pool(clock=clock)
+    first = pool.run(make_job("one", tokens=100_000))
+    await anext(first)
+    waiting = [asyncio.create_task(collect(pool, make_job("big", deadline=deadline))) for deadline in (5.0, 50.0)]
+    await until(lambda: pool.waiting == 2)
+    clock.advance(10.0)
+    await first.aclose()
+    with pytest.raises(DeadlineExceeded):
+        await waiting[0]
+    started, *_ = await waiting[1]
+    assert isinstance(started, Started)
+    assert started.queue >= 10.0
 
 
 async def test_who_goes_leaves_the_queue_and_a_closing_pool_sends_all_away(make_pool: MakePool) -> None:
