@@ -53,6 +53,8 @@ class Step(NamedTuple):
 
 def by_adapter(rows: list[Row], owners: list[Sequence]) -> list[Batch]:
     """A batch for each adapter; rows keep their order within it."""
+    if len({row.adapter for row in rows}) == 1:
+        return [Batch(rows, owners)]
     groups: dict[str, Batch] = {}
     for row, owner in zip(rows, owners, strict=True):
         batch = groups.setdefault(row.adapter, Batch([], []))
@@ -63,6 +65,8 @@ def by_adapter(rows: list[Row], owners: list[Sequence]) -> list[Batch]:
 
 def in_order(batches: list[Batch], last: str) -> list[Batch]:
     """Those of one adapter after each other, beginning with the `last` one: a change costs as much as a small step."""
+    if len(batches) < 2:
+        return batches
     return sorted(batches, key=lambda batch: (batch.adapter != last, batch.adapter))
 
 
