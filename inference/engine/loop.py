@@ -81,6 +81,7 @@ class Engine:
             arrived=self._clock.monotonic(),
             thinking=prompt.thinking,
             form=prompt.form,
+            single=not self._backend.info.drafts,
         )
         try:
             self._scheduler.check(size)
@@ -144,7 +145,7 @@ class Engine:
         try:
             if job.adapter:
                 used = {live.adapter for live in self._live.values()}
-                sequence.single = not self._backend.adapt(job.adapter, used)
+                sequence.single |= not self._backend.adapt(job.adapter, used)
             sampler = self._backend.sampler(job, sequence.tokens[: sequence.prompt], sequence.form.constraint)
         except MongarsError as error:
             self._fail(sequence, error)

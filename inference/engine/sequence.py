@@ -33,7 +33,9 @@ class Sequence:
     drafted: int = 0  # tokens, and how many of them were right
     accepted: int = 0
     marks: set[int] = field(default_factory=set)  # lengths at which its state is saved: no row runs over one
-    single: bool = False  # its adapter gives other bits for several tokens at once: one by one, as they were decoded
+    single: bool = (
+        False  # model or adapter give other bits for several tokens at once: one by one, as they were decoded
+    )
     yielded: bool = False  # it gave its slot to somebody else; what it has said is in `tokens` and computed again
 
     @property

@@ -11,6 +11,7 @@ from mongarsd.inference.engine.prompts import Prompts
 from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.llama import state
 from mongarsd.inference.llama.adapters import Adapters
+from mongarsd.inference.llama.alike import rows_alike
 from mongarsd.inference.llama.context import Context
 from mongarsd.inference.llama.library import build_id
 from mongarsd.inference.llama.logprobs import Logprobs
@@ -55,6 +56,7 @@ class LlamaBackend:
             has_template=self._model.template is not None,
             thinks=self._prompts.thinks,
             cuts=cuts,
+            drafts=cuts and rows_alike(self._context, self._vocabulary.size),
             build=build_id(),
         )
 
