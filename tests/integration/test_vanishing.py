@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from fakes.daemon_process import MODEL, DaemonProcess
 
+from mongarsd.memory.database.database import READERS
+
 PROMPT = [{"role": "user", "content": "Tell me a long story about the sea and all that lives in it. " * 8}]
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+    """All but the database's: what runs in the background opens another reader when it wants to, a few at most."""
+    links = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(file.readlink()))
+    return sum("mongars.db" not in link for link in links)
 
 
 def threads(pid: int) -> int:
@@ -41,7 +48,7 @@ def test_a_hundred_clients_that_vanish(daemon: DaemonProcess, until: Callable[..
             connection.close()
     until(lambda: busy(daemon) == 0)
     until(lambda: descriptors(pid) <= before[0], 10)
-    assert threads(pid) <= before[1] + 1
+    assert threads(pid) <= before[1] + 1 + READERS
     connection = daemon.connect()
     assert daemon.chat(connection, max_tokens=4).status == 200
     connection.close()
