@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Sequence
 from functools import partial
 
 from mongarsd.ground.errors import (
@@ -18,7 +17,6 @@ from mongarsd.ground.errors import (
     NotFound,
     StorageUnavailable,
 )
-from mongarsd.ground.job import Priority
 from mongarsd.memory.database.database import Database
 from mongarsd.memory.documents import rows
 from mongarsd.memory.documents.blobs import Blobs
@@ -31,6 +29,7 @@ from mongarsd.memory.recall.codec import Coded
 from mongarsd.memory.recall.indexes import Indexes
 from mongarsd.memory.recall.rows import embedder, ensure_embedder
 from mongarsd.memory.recall.types import Embed, Model
+from mongarsd.memory.recall.vectors import encoded, vectors
 
 log = logging.getLogger(__name__)
 
@@ -125,26 +124,18 @@ class Indexing:
             batch = await rows.waiting(reader, known[0] if known else 0, BATCH)
         if not batch:
             return False
-        vectors = await self._vectors(batch, known is not None)
+
+        def refused(error: MongarsError) -> None:
+            if known is None:  # nobody has seen the model work: it may not be the text's fault
+                raise error
+            log.warning("a chunk cannot be embedded (%s): it is found by its words alone", error.code)
+
+        found = await vectors(self._embed, [row.words for row in batch], later=_LATER, refused=refused)
         if self._model() != model:
             return True  # nobody knows which of the two made them
-        coded = await asyncio.to_thread(_encode, vectors)
+        coded = await asyncio.to_thread(encoded, found)
         await self._store(model, known[1] if known else 0, list(zip(batch, coded, strict=True)))
         return True
-
-    async def _vectors(self, batch: Sequence[Waiting], known: bool) -> list[bytes | None]:
-        """None for a text that a model that is `known` to work cannot take."""
-        try:
-            return list(await self._embed([row.words for row in batch], priority=Priority.BATCH))
-        except _LATER:
-            raise
-        except MongarsError as error:
-            if len(batch) == 1:
-                if not known:
-                    raise
-                log.warning("a chunk cannot be embedded (%s): it is found by its words alone", error.code)
-                return [None]
-        return [vector for row in batch for vector in await self._vectors([row], known)]
 
     async def _store(self, model: str, known: int, done: list[tuple[Waiting, Coded | None]]) -> None:
         """`known`: the model's dimensions, if it made a vector before."""
@@ -166,7 +157,3 @@ class Indexing:
             if not await rows.uncompleted(reader):
                 return
         await self._database.write(partial(rows.complete, by_words=by_words))
-
-
-def _encode(vectors: Sequence[bytes | None]) -> list[Coded | None]:
-    return [codec.encode(vector) if vector is not None else None for vector in vectors]

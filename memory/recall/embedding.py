@@ -7,13 +7,13 @@ import contextlib
 import logging
 
 from mongarsd.ground.errors import Busy, DoesNotFit, InvalidModel, ModelNotFound, MongarsError, StorageUnavailable
-from mongarsd.ground.job import Priority
 from mongarsd.memory.database.database import Database
 from mongarsd.memory.recall import codec, rows
 from mongarsd.memory.recall.codec import Coded
 from mongarsd.memory.recall.indexes import Indexes
 from mongarsd.memory.recall.rows import Waiting
 from mongarsd.memory.recall.types import Embed, Model
+from mongarsd.memory.recall.vectors import encoded, vectors
 
 log = logging.getLogger(__name__)
 
@@ -81,27 +81,15 @@ class Embedding:
         if not batch:
             self._uncounted = 0
             return False
-        vectors = await self._vectors(batch)
+        found = await vectors(self._embed, [row.text for row in batch], later=_LATER, refused=_refused)
         if self._model() != model:
             return True  # nobody knows which of the two made them
-        coded = await asyncio.to_thread(_encode, vectors)
+        coded = await asyncio.to_thread(encoded, found)
         await self._store(model, known[1] if known else 0, list(zip(batch, coded, strict=True)))
         self.done += len(batch)
         self.waiting = max(self.waiting - len(batch), 0)
         self._uncounted -= 1
         return True
-
-    async def _vectors(self, batch: list[Waiting]) -> list[bytes | None]:
-        """None for a text that the model cannot take."""
-        try:
-            return list(await self._embed([row.text for row in batch], priority=Priority.BATCH))
-        except _LATER:
-            raise
-        except MongarsError as error:
-            if len(batch) == 1:
-                log.warning("a memory cannot be embedded (%s): it is found by its words alone", error.code)
-                return [None]
-        return [vector for row in batch for vector in await self._vectors([row])]
 
     async def _store(self, model: str, known: int, done: list[tuple[Waiting, Coded | None]]) -> None:
         """`known`: the model's dimensions, if it made a vector before."""
@@ -113,5 +101,5 @@ class Embedding:
             self._indexes.change(row.account, number, [(row.number, coded.bits if coded else None)])
 
 
-def _encode(vectors: list[bytes | None]) -> list[Coded | None]:
-    return [codec.encode(vector) if vector is not None else None for vector in vectors]
+def _refused(error: MongarsError) -> None:
+    log.warning("a memory cannot be embedded (%s): it is found by its words alone", error.code)
