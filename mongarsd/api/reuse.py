@@ -84,16 +84,16 @@ class Reusing:
     def estimate(self, job: Job) -> Estimate:
         return self._executor.estimate(job)
 
-    async def run(self, job: Job) -> AsyncIterator[Event]:
+    def run(self, job: Job) -> AsyncIterator[Event]:
         """As Executor.run."""
         use = _USE.get()
-        if use is None or not use.stores or not self._answers.on or not _one_answer(job):
-            if use and _answers(job):
-                use.say("off")
-            async with aclosing(cast(AsyncGenerator[Event, None], self._executor.run(job))) as events:
-                async for event in events:
-                    yield event
-            return
+        if use and use.stores and self._answers.on and _one_answer(job):
+            return self._reused(job, use)
+        if use and _answers(job):
+            use.say("off")
+        return self._executor.run(job)
+
+    async def _reused(self, job: Job, use: Use) -> AsyncIterator[Event]:
         key = key_of(job)
         if not use.looks:
             self._answers.missed()
