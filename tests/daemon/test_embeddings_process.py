@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,24 +26,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         yield daemon
 
 
-def post(daemon: DaemonProcess, path: str, body: object, *, admin: bool = False) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("localhost", timeout=20) if admin else daemon.connect()
-    with contextlib.closing(connection):
-        if admin:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.connect(str(daemon.control))
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-
-
 def pull(daemon: DaemonProcess, path: Path) -> Any:
-    _, lines = post(daemon, "/admin/models/pull", {"ref": f"file:{path}"}, admin=True)
+    _, lines = daemon.post("/admin/models/pull", {"ref": f"file:{path}"}, admin=True)
     return json.loads(lines.splitlines()[-1])
 
 
 def embed(daemon: DaemonProcess, *texts: str) -> list[list[float]]:
-    status, answer = post(daemon, "/v1/embeddings", {"model": "tiny", "input": texts})
+    status, answer = daemon.post("/v1/embeddings", {"model": "tiny", "input": texts})
     assert status == 200, answer
     return [item["embedding"] for item in json.loads(answer)["data"]]
 
@@ -69,7 +56,7 @@ def test_a_killed_worker_is_replaced(daemon: DaemonProcess) -> None:
     before = embed(daemon, "one two")
     os.kill(pids(daemon)["tiny"], signal.SIGKILL)
     limit = time.monotonic() + 15
-    while post(daemon, "/v1/embeddings", {"model": "tiny", "input": "one two"})[0] != 200:
+    while daemon.post("/v1/embeddings", {"model": "tiny", "input": "one two"})[0] != 200:
         assert time.monotonic() < limit
     assert embed(daemon, "one two") == before
 
@@ -96,14 +83,14 @@ def test_any_text_has_a_vector(daemon: DaemonProcess, text: str) -> None:
 
 
 def test_half_a_surrogate_pair_is_no_text(daemon: DaemonProcess) -> None:
-    assert post(daemon, "/v1/embeddings", {"model": "tiny", "input": "\ud800"})[0] == 400
+    assert daemon.post("/v1/embeddings", {"model": "tiny", "input": "\ud800"})[0] == 400
     embed(daemon, "red")
 
 
 def test_the_models_refuse_each_others_work(daemon: DaemonProcess) -> None:
-    assert post(daemon, "/v1/embeddings", {"model": MODEL, "input": "a"})[0] == 400
+    assert daemon.post("/v1/embeddings", {"model": MODEL, "input": "a"})[0] == 400
     chat = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
-    assert post(daemon, "/v1/chat/completions", chat)[0] == 400
+    assert daemon.post("/v1/chat/completions", chat)[0] == 400
 
 
 @pytest.mark.parametrize("model", [tiny_onnx()[:-30], tiny_onnx(inputs=("input_ids",))])
@@ -114,6 +101,6 @@ def test_a_bad_file_is_not_installed(daemon: DaemonProcess, tmp_path: Path, mode
 def test_a_file_that_only_onnxruntime_finds_bad_fails_with_a_reason(daemon: DaemonProcess, tmp_path: Path) -> None:
     path = write_model(tmp_path, tiny_onnx().replace(b"Gather", b"Bother"))
     pull(daemon, path.rename(tmp_path / "bad.onnx"))
-    status, answer = post(daemon, "/v1/embeddings", {"model": "bad", "input": "a"})
+    status, answer = daemon.post("/v1/embeddings", {"model": "bad", "input": "a"})
     assert status == 400
     assert "Bother" in json.loads(answer)["error"]["message"]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
 import math
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,30 +29,19 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
             write_bert(folder / "ranker.gguf", pooling=None, head=True),
             write_model(folder / "onnx", tiny_ranker()).rename(folder / "onnx" / "cross.onnx"),
         ):
-            lines = ask(daemon, "/admin/models/pull", {"ref": f"file:{path}"}, admin=True)[1]
+            lines = daemon.post("/admin/models/pull", {"ref": f"file:{path}"}, admin=True)[1]
             assert json.loads(lines.splitlines()[-1])["status"] == "success"
         yield daemon
 
 
-def ask(daemon: DaemonProcess, path: str, body: object, *, admin: bool = False) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("localhost", timeout=20) if admin else daemon.connect()
-    with contextlib.closing(connection):
-        if admin:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.connect(str(daemon.control))
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-
-
 def rerank(daemon: DaemonProcess, **more: Any) -> Any:
-    status, answer = ask(daemon, "/v1/rerank", {"model": "ranker", "query": "red", "documents": DOCUMENTS, **more})
+    status, answer = daemon.post("/v1/rerank", {"model": "ranker", "query": "red", "documents": DOCUMENTS, **more})
     assert status == 200, answer
     return json.loads(answer)
 
 
 def error(daemon: DaemonProcess, path: str, **body: Any) -> dict[str, Any]:
-    status, answer = ask(daemon, path, body)
+    status, answer = daemon.post(path, body)
     found: dict[str, Any] = json.loads(answer)["error"]
     return {"status": status, **found}
 
@@ -79,7 +65,7 @@ def test_the_best_of_them_with_their_texts(readers: DaemonProcess) -> None:
     assert [result["index"] for result in best] == [result["index"] for result in whole[:2]]
     assert [result["document"] for result in best] == [{"text": DOCUMENTS[result["index"]]} for result in best]
     assert len(rerank(readers, top_n=99)["results"]) == 4
-    status, answer = ask(readers, "/v1/reranking", {"model": "ranker", "query": "red", "documents": ["a"]})
+    status, answer = readers.post("/v1/reranking", {"model": "ranker", "query": "red", "documents": ["a"]})
     assert (status, len(json.loads(answer)["results"])) == (200, 1)
 
 
@@ -142,7 +128,7 @@ def test_a_killed_worker_is_replaced_and_counts_go_on(readers: DaemonProcess) ->
     pids = {model["name"]: model["pid"] for model in readers.admin("/admin/status")["models"]}
     os.kill(pids["ranker"], signal.SIGKILL)
     limit = time.monotonic() + 15
-    while ask(readers, "/v1/rerank", {"model": "ranker", "query": "red", "documents": ["a"]})[0] != 200:
+    while readers.post("/v1/rerank", {"model": "ranker", "query": "red", "documents": ["a"]})[0] != 200:
         assert time.monotonic() < limit
     assert rerank(readers)["results"] == before["results"]
     (line,) = [line for line in readers.text("/metrics").splitlines() if line.startswith("mongarsd_reranked_total")]

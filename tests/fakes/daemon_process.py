@@ -123,6 +123,17 @@ class DaemonProcess:
             connection.request(method, path)
             return json.loads(connection.getresponse().read())
 
+    def post(self, path: str, body: object, *, admin: bool = False) -> tuple[int, bytes]:
+        """(status, answer); with `admin` over the control socket."""
+        connection = http.client.HTTPConnection("localhost", timeout=20) if admin else self.connect()
+        with contextlib.closing(connection):
+            if admin:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.connect(str(self.control))
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.read()
+
     def chat(self, connection: http.client.HTTPConnection, **more: Any) -> http.client.HTTPResponse:
         """A long answer of exactly `max_tokens` tokens, streamed."""
         body = {"messages": [{"role": "user", "content": "go"}], "stream": True, "ignore_eos": True, **more}

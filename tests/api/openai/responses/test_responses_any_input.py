@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from fakes.mutation import mutated
 from fakes.served import fake_parts, serve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,11 +15,6 @@ from hypothesis import strategies as st
 from mongarsd.ground.clock import FakeClock
 from mongarsd.memory.room import Memory
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
 RESPONSE: dict[str, Any] = {
     "model": "tiny",
     "input": [
@@ -47,33 +42,13 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("/v1/conversations", {"items": RESPONSE["input"], "metadata": {"a": "b"}, "title": "x"}),
 ]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> tuple[str, Any]:
-    """A valid body with one value, at any depth, replaced or removed."""
-    path, body = copy.deepcopy(draw(st.sampled_from(BODIES)))
-    place: Any = body
-    for _ in range(5):
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        if not keys:
-            break
-        key = draw(st.sampled_from(keys))
-        if isinstance(place[key], (dict, list)) and draw(st.booleans()):
-            place = place[key]
-            continue
-        if draw(st.booleans()):
-            place[key] = draw(JSON)
-        else:
-            del place[key]
-        break
-    return path, body
+ALMOST = st.sampled_from(BODIES).flatmap(lambda one: st.tuples(st.just(one[0]), mutated(one[1])))
 
 
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(bodies=st.lists(mutated(), min_size=1, max_size=20))
+@given(bodies=st.lists(ALMOST, min_size=1, max_size=20))
 async def test_any_body_gets_a_proper_answer(tmp_path: Path, bodies: list[tuple[str, Any]]) -> None:
     room = Memory(tmp_path, FakeClock())
     await room.start()
