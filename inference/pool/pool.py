@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
@@ -70,6 +71,7 @@ class Pool:
             lessen=lessen,
         )
         self._supervisors: dict[str, Supervisor] = {}  # by digest
+        self._loads: Counter[str] = Counter()  # by digest
         self._keep_alive: dict[str, float] = {}  # by digest: what a request or load asked for
         self._placing = asyncio.Lock()  # one model comes or goes at a time, so the budget holds
         self._tasks = Tasks("pool", on_death)
@@ -180,6 +182,10 @@ class Pool:
         now = self._clock.monotonic()
         return [describe(s, now, self._expires_in(s), self._kept(s)) for s in self._supervisors.values()]
 
+    def loads(self, digest: str) -> int:
+        """Times that the model was put into memory since the start; to start its worker again is not one."""
+        return self._loads[digest]
+
     @property
     def waiting(self) -> int:
         """Requests that wait for busy models to leave room for theirs."""
@@ -268,6 +274,7 @@ class Pool:
                 await finished(failed.life)  # its worker may still be on its way out
             if self._closing:
                 raise self._shutting_down()
+            self._loads[model.digest] += 1
             return self._open(model, plan)
 
     async def _with_adapter(self, supervisor: Supervisor, job: Job, since: float) -> Supervisor:

@@ -14,6 +14,7 @@ from mongarsd.api.logins import Attempts
 from mongarsd.api.rates import Limits, Metered, Rates
 from mongarsd.api.reuse import Reusing
 from mongarsd.api.stored_answers import StoredAnswers
+from mongarsd.api.used import UsedNames
 from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.executor import Executor
 from mongarsd.ground.metrics import Metrics
@@ -124,6 +125,7 @@ class Parts:
     #: The executor for jobs of accounts: within their rates, and what is known already costs none of them.
     metered: Executor = field(init=False)
     answers: StoredAnswers = field(init=False)
+    used: UsedNames = field(init=False, default_factory=UsedNames)
     #: Wrong passwords, of each user and of each address. A name's wait is short: others must not lock its owner out.
     user_attempts: Attempts = field(init=False)
     address_attempts: Attempts = field(init=False)

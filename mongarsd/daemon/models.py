@@ -30,7 +30,7 @@ class NodeModels:
 
     def list(self) -> list[ModelStatus]:
         workers = {worker.digest: worker for worker in self._pool.status()}
-        models = [_join(model, workers.get(model.base or model.digest)) for model in self._store.installed()]
+        models = [self._join(model, workers.get(model.base or model.digest)) for model in self._store.installed()]
         by_digest = {model.digest: model for model in models}
         presets = (_named(stored, by_digest.get(stored.preset.model)) for stored in self._store.presets.all())
         return [*models, *(preset for preset in presets if preset)]
@@ -39,7 +39,8 @@ class NodeModels:
         """Raises Loading for the default model while it is being fetched."""
         model = self._resolve(name)
         stored = self._store.presets.find(name)
-        status = _join(model, next((w for w in self._pool.status() if w.digest == (model.base or model.digest)), None))
+        worker = next((w for w in self._pool.status() if w.digest == (model.base or model.digest)), None)
+        status = self._join(model, worker)
         return (stored and _named(stored, status)) or status
 
     def available(self) -> tuple[AvailableModel, ...]:
@@ -98,6 +99,9 @@ class NodeModels:
     async def copy(self, name: str, new: str) -> None:
         await asyncio.to_thread(self._store.copy, name, new)
 
+    def _join(self, model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
+        return _join(model, worker, self._pool.loads(model.base or model.digest))
+
     def _resolve(self, name: str) -> InstalledModel:
         """A preset's model."""
         try:
@@ -117,7 +121,7 @@ def _named(stored: Stored, model: ModelStatus | None) -> ModelStatus | None:
     return structs.replace(model, name=stored.name, preset=stored.preset, modified=stored.modified)
 
 
-def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
+def _join(model: InstalledModel, worker: WorkerStatus | None, loads: int) -> ModelStatus:
     facts: dict[str, Any] = {
         name: value for name, value in structs.asdict(model).items() if name in ModelStatus.__struct_fields__
     }
@@ -129,4 +133,4 @@ def _join(model: InstalledModel, worker: WorkerStatus | None) -> ModelStatus:
         facts["name"] = model.name
     elif model.problem:
         facts |= {"state": "failed", "error": model.problem}
-    return ModelStatus(**facts)
+    return ModelStatus(**facts, loads=loads)

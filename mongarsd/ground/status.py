@@ -51,6 +51,7 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     computes: str = ""  # what computes it, and why, where there is a choice
     warnings: tuple[str, ...] = ()  # what its user should know of the file
     restarts: int = 0
+    loads: int = 0  # times that it was put into memory, since the start
     idle_for: float = 0.0  # seconds
     expires_in: float | None = None  # seconds until unload; None = never
     keep_alive: float = -1.0  # seconds that it may be idle before; negative = for ever

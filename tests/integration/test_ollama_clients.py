@@ -61,6 +61,7 @@ def test_show_list_ps_and_a_preset(client: ollama.Client) -> None:
     assert name in {model.model for model in client.ps().models}
     client.create("pirate", from_=MODEL, system="You are a pirate.", parameters={"temperature": 0, "num_predict": 5})
     assert client.chat("pirate", QUESTION).eval_count == 5
+    assert {name, "pirate:latest"} <= {model.model for model in client.ps().models}
     client.delete("pirate")
     with pytest.raises(ollama.ResponseError, match="model 'pirate' not found"):
         client.show("pirate")

@@ -46,7 +46,9 @@ def _parse(text: str) -> float | None:
 
 @contextlib.contextmanager
 def keeping(parts: Parts, model: ModelStatus, wish: float | None) -> Iterator[None]:
-    """Put the wish into force when the request is over: before, 0 could unload the model under its own request."""
+    """Around all use of the model. Its wish comes into force afterwards: before, 0 could unload the model under its own
+    request."""
+    parts.used.add(model)
     try:
         yield
     finally:

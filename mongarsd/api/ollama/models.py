@@ -41,16 +41,22 @@ async def ollama_tags(request: web.Request) -> web.Response:
 
 
 async def ollama_ps(request: web.Request) -> web.Response:
-    """Each loaded model once, under its own name."""
+    """Each loaded model under every name that it was used by since it was loaded, under its own if by none. Ollama has
+    only the name that loaded it, and whoever uses another is told that it is not in memory."""
     parts = request.app[PARTS]
     models = parts.models.list()
-    names = _names(models)
+    names, now = _names(models), parts.clock.wall()
     loaded = {
         model.digest: model
         for model in reversed(models)
         if model.state in ("ready", "restarting") and not model.preset and not model.base
     }
-    return json(OllamaPs(models=[_running(model, names, parts.clock.wall()) for model in reversed(loaded.values())]))
+    lines = []
+    for model in reversed(loaded.values()):
+        used = parts.used.of(model)
+        known = [one for one in models if one.name in used and (one.base or one.digest) == model.digest]
+        lines += [_running(one, model, names, now) for one in known or [model]]
+    return json(OllamaPs(models=lines))
 
 
 async def ollama_show(request: web.Request) -> web.Response:
@@ -87,18 +93,19 @@ def _listed(model: ModelStatus, names: dict[str, str]) -> OllamaModel:
     )
 
 
-def _running(model: ModelStatus, names: dict[str, str], now: float) -> OllamaRunning:
+def _running(model: ModelStatus, loaded: ModelStatus, names: dict[str, str], now: float) -> OllamaRunning:
+    """`loaded` is the file in memory, `model` what it is used as."""
     name = tagged(model.name)
-    left = model.keep_alive if model.expires_in is None else model.expires_in  # while it is busy: from its end
+    left = loaded.keep_alive if loaded.expires_in is None else loaded.expires_in  # while it is busy: from its end
     return OllamaRunning(
         name=name,
         model=name,
-        size=model.memory or model.size,
+        size=loaded.memory or loaded.size,
         digest=_digest(model),
         details=_details(model, names),
         expires_at=stamp(now + left) if left >= 0 else NEVER,
         size_vram=0,
-        context_length=model.context,
+        context_length=loaded.context,
     )
 
 

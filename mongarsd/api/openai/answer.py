@@ -80,6 +80,7 @@ def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
     if model.kind != "chat":
         does, where = ("makes embeddings", "embeddings") if model.kind == "embedding" else ("ranks documents", "rerank")
         raise BadRequest(f"model: {model.name} {does} and answers nothing: see /v1/{where}", param="model")
+    parts.used.add(model)
     return model, order_of(model, account(request), parts.settings.inference.max_tokens)
 
 

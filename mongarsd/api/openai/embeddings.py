@@ -70,6 +70,7 @@ async def embeddings(request: web.Request) -> web.Response:
         error.param = "model"
         raise
     _check(model, body.dimensions)
+    parts.used.add(model)
     job = Job(
         id=secrets.token_hex(16),
         model=model.digest,

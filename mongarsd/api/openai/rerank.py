@@ -71,6 +71,7 @@ async def rerank(request: web.Request) -> web.Response:
         error.param = "model"
         raise
     _check(model)
+    parts.used.add(model)
     job = Job(
         id=secrets.token_hex(16),
         model=model.digest,

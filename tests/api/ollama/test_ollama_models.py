@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import ollama
 import pytest
@@ -66,6 +66,38 @@ async def test_what_is_loaded(served: Served) -> None:
     served.models.models["tiny"] = structs.replace(loaded, expires_in=None, keep_alive=-1.0)
     (model,) = (await served.json("GET", "/api/ps"))["models"]
     assert datetime.fromisoformat(model["expires_at"]).year > 2200
+
+
+async def test_what_is_loaded_goes_by_the_names_it_was_used_by(served: Served) -> None:
+    for new in ("mario", "luigi"):
+        await served.json("POST", "/api/create", json={**MARIO, "model": new, "stream": False})
+
+    def load(times: int, state: Literal["on_disk", "ready"] = "ready") -> None:
+        known = served.models.models
+        known.update({name: structs.replace(model, state=state, loads=times) for name, model in known.items()})
+
+    async def listed() -> dict[str, str]:
+        models = (await served.json("GET", "/api/ps"))["models"]
+        return {model["name"]: model["details"]["parent_model"] for model in models}
+
+    async def chat(name: str) -> None:
+        body = {"model": name, "messages": [{"role": "user", "content": "Hi"}], "stream": False}
+        await served.json("POST", "/api/chat", json=body)
+
+    await chat("mario")
+    load(1)
+    assert await listed() == {"mario:latest": "tiny:latest"}
+    await served.chat(model="luigi")
+    assert await listed() == {"mario:latest": "tiny:latest", "luigi:latest": "tiny:latest"}
+    await chat("tiny:latest")
+    assert set(await listed()) == {"tiny:latest", "mario:latest", "luigi:latest"}
+    load(1, "on_disk")
+    assert await listed() == {}
+    await chat("luigi")
+    load(2)
+    assert set(await listed()) == {"luigi:latest"}
+    del served.models.models["luigi"]
+    assert set(await listed()) == {"tiny:latest"}, "what has gone has no name any more"
 
 
 async def test_show(served: Served) -> None:

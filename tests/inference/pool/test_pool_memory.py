@@ -99,6 +99,7 @@ async def test_an_idle_model_is_loaded_again_with_the_plan_of_now(make_pool: Mak
     (after,) = pool.idle()
     assert (after.slots, after.reduced) == (4, "memory was short")
     assert after.pid != before.pid
+    assert pool.loads(after.digest) == 1, "nobody has to ask for it again"
     assert after.expires_in == pytest.approx(99.0, abs=5.0)
     job = asyncio.create_task(collect(pool, make_job(tokens=300)))
     await until(lambda: not pool.idle())
@@ -108,3 +109,5 @@ async def test_an_idle_model_is_loaded_again_with_the_plan_of_now(make_pool: Mak
         await pool.unload("nobody")
     await pool.unload("one")
     assert not await pool.reload(before.digest, "gone")
+    await pool.load("one")
+    assert pool.loads(before.digest) == 2
