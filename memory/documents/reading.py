@@ -68,6 +68,8 @@ async def read_chunks(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.stdin.close()
+        while await process.stdout.read(PIECE):
+            pass  # wait() waits for the pipe's end too, which is not seen while its buffer is full
         await process.wait()
 
 

@@ -73,10 +73,17 @@ async def test_closing_it_ends_the_child(tmp_path: Path) -> None:
     def children() -> set[str]:
         return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
+    def written() -> str:
+        return Path(f"/proc/{child}/io").read_text().split("wchar: ")[1].split()[0]
+
     (tmp_path / "file").write_bytes(b"All work and no play. " * 400_000)
     others = await asyncio.to_thread(children)
     reading = read_chunks(tmp_path / "file", "a.txt", most=100, overlap=0)
     await anext(reading)
-    assert await asyncio.to_thread(children) > others
+    (child,) = await asyncio.to_thread(children) - others
+    before = ""
+    while (now := await asyncio.to_thread(written)) != before:  # until the pipe is full and the child waits
+        before = now
+        await asyncio.sleep(0.05)
     await reading.aclose()
     assert await asyncio.to_thread(children) <= others
