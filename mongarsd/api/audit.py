@@ -7,7 +7,7 @@ import logging
 from aiohttp import web
 
 from mongarsd.api import errors
-from mongarsd.api.credentials import ADMINISTERED, GUARDED, identity
+from mongarsd.api.credentials import GUARDED, identity
 from mongarsd.api.errors import Handler
 from mongarsd.api.parts import PARTS
 from mongarsd.ground.errors import MongarsError
@@ -29,7 +29,7 @@ def target(request: web.Request, name: str) -> None:
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """After the check of scopes: what is refused there is no action."""
     route = request.app[GUARDED].get(request.match_info.route)
-    if not route or route.method == "GET":
+    if not route or route.method == "GET" or route.scope is not Scope.ADMIN:
         return await handler(request)
     status = _CLIENT_GONE
     try:
@@ -41,8 +41,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
             status = errors.status(error)
         raise
     finally:
-        if route.scope is Scope.ADMIN or request.get(ADMINISTERED, False):
-            await _record(request, f"{route.method} {route.path}", status)
+        await _record(request, f"{route.method} {route.path}", status)
 
 
 async def _record(request: web.Request, what: str, status: int) -> None:

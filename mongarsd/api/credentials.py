@@ -37,11 +37,11 @@ class Identity(NamedTuple):
     key: str = ""  # a key's id or fingerprint, "user:NAME", "uid:N" on the control socket; "" = nobody in particular
 
 
-ADMINISTERED: web.RequestKey[bool] = web.RequestKey("administered", bool)
 _IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 _ALL = frozenset(Scope)
 _STATIC = frozenset({Scope.CHAT, Scope.METRICS})
-#: Of this machine, while there is no key: what anybody with one may do, but nothing of an administrator's.
+#: Of this machine, while there is no key: what anybody with one may do, and of an administrator's only what is said
+#: to be for the owner.
 LOOPBACK = Identity("", _STATIC)
 
 
@@ -54,7 +54,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     request[_IDENTITY] = await _identify(request)
     if route:
-        require(request, route.scope)
+        if not (route.owner and identity(request) is LOOPBACK):
+            require(request, route.scope)
         if request.method == "POST" and route.scope is Scope.CHAT:
             request.app[PARTS].rates.request(account(request))
     return await handler(request)
@@ -95,14 +96,6 @@ def require(request: web.Request, scope: Scope) -> None:
 
 def over_control_socket(request: web.Request) -> bool:
     return identity(request).scopes is _ALL
-
-
-def owner_only(request: web.Request) -> None:
-    """For what only an administrator may do behind a public route: with an admin key, over the control socket, or from
-    this machine while there is no key. It goes into the audit log. Raises Unauthorized, Forbidden."""
-    if identity(request) is not LOOPBACK:
-        require(request, Scope.ADMIN)
-    request[ADMINISTERED] = True
 
 
 def credential(request: web.Request) -> tuple[str, bool]:

@@ -28,11 +28,12 @@ class Route(NamedTuple):
     handler: Handler
     summary: str
     body: Any = None  # the type of the request
-    answer: Any = None  # the type of the answer; None = no JSON
+    answer: Any = None  # the type of the answer, or a tuple of those it may have; None = no JSON
     #: Media types besides JSON, and what they hold.
     streams: dict[str, Any] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     open: bool = False  # needs no key
     scope: Scope = Scope.CHAT  # what a key must allow
+    owner: bool = False  # whatever the scope, this machine may while there is no key
 
 
 #: The shapes of errors: see `_error_body`.
@@ -48,7 +49,7 @@ async def openapi(request: web.Request) -> web.Response:
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """OpenAPI 3.1 as builtin types."""
-    kinds = [kind for route in routes for kind in (route.body, route.answer, *route.streams.values()) if kind]
+    kinds = [kind for route in routes for kind in (route.body, *_answers(route), *route.streams.values()) if kind]
     kinds += _ERRORS
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schema_of = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
@@ -78,8 +79,8 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
 
 def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schema_of[repr(kind)]} if kind else {} for media, kind in route.streams.items()}
-    if route.answer:
-        content = {"application/json": {"schema": schema_of[repr(route.answer)]}, **content}
+    if answers := [schema_of[repr(kind)] for kind in _answers(route)]:
+        content = {"application/json": {"schema": answers[0] if len(answers) == 1 else {"anyOf": answers}}, **content}
     error = {"$ref": _ERROR.format(name=_error_body(route).__name__)}
     operation: dict[str, Any] = {
         "summary": route.summary,
@@ -99,8 +100,8 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema_of[repr(route.body)]}},
         }
     if not route.open:
-        nobody: list[dict[str, list[str]]] = [] if route.scope is Scope.ADMIN else [{}]  # loopback without keys
-        operation["security"] = [*nobody, {"bearer": []}, {"header": []}]
+        keyless = route.owner or route.scope is not Scope.ADMIN  # on loopback, while there are no keys
+        operation["security"] = [*([{}] if keyless else []), {"bearer": []}, {"header": []}]
     return operation
 
 
@@ -115,6 +116,12 @@ def _statuses(route: Route) -> set[int]:
         # a body, which may carry a password, and mostly a job or a source
         statuses |= {401, 404, 408, 409, 413, 415, 417, 422, 429, 502, 504}
     return statuses
+
+
+def _answers(route: Route) -> tuple[Any, ...]:
+    if isinstance(route.answer, tuple):
+        return route.answer
+    return (route.answer,) if route.answer else ()
 
 
 def _error_body(route: Route) -> Any:

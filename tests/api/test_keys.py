@@ -114,6 +114,24 @@ async def test_administration_over_the_network(served: Served) -> None:
     await served.json("GET", "/admin/audit?limit=0", 400, headers=headers)
 
 
+async def test_an_administrators_key_manages_models_as_ollama_does_and_the_log_names_them(served: Served) -> None:
+    """Also a key that may not chat."""
+    headers = await key(served, Scope.ADMIN)
+    (made,) = await served.json("GET", "/admin/keys", headers=headers)
+    wanted = []
+    for method, path, body, named in (
+        ("POST", "/api/pull", {"model": "tiny"}, "tiny"),
+        ("POST", "/api/create", {"model": "mario", "from": "tiny", "system": "You are Mario."}, "mario"),
+        ("POST", "/api/copy", {"source": "tiny", "destination": "second"}, "tiny to second"),
+        ("DELETE", "/api/delete", {"model": "mario"}, "mario"),
+    ):
+        async with served.client.request(method, served.url + path, json=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+        wanted.append((f"{method} {path}", named, made["id"]))
+    actions = await served.json("GET", "/admin/audit", headers=headers)
+    assert [(one["what"], one["target"], one["who"]) for one in reversed(actions)] == wanted
+
+
 async def test_what_is_refused_is_no_action(served: Served) -> None:
     headers = await key(served)
     await served.json("DELETE", "/admin/models/tiny", 403, headers=headers)

@@ -9,9 +9,9 @@ from typing import Any, NoReturn, cast
 import msgspec
 from aiohttp import web
 
+from mongarsd.api.audit import target
 from mongarsd.api.body import decode
 from mongarsd.api.connection import address
-from mongarsd.api.credentials import owner_only
 from mongarsd.api.ollama.answers import OllamaProgress
 from mongarsd.api.ollama.decoding import Decoder
 from mongarsd.api.ollama.find import find, named
@@ -32,25 +32,20 @@ _copy = msgspec.json.Decoder(OllamaCopy)
 _delete = msgspec.json.Decoder(OllamaNamed)
 
 
-def check_admin(request: web.Request) -> None:
-    """Only who administrates: a key that says so, the control socket, and this machine while there is no key, where
-    Ollama's command line has none to send. Raises Unauthorized, Forbidden."""
-    owner_only(request)
-
-
 async def ollama_pull(request: web.Request) -> web.StreamResponse:
-    check_admin(request)
     body = await decode(request, _pull)
     ref = named(body)
+    target(request, ref)
     if ref.startswith("file:") and address(request.transport):
         raise Forbidden("files are installed on the machine itself: mongarsctl models pull file:/PATH", param="model")
     return await _progress(request, _pulled(request, ref), body.stream)
 
 
 async def ollama_create(request: web.Request) -> web.StreamResponse:
-    check_admin(request)
     body = await decode(request, _create)
-    name, preset = named(body), _preset(request, body)
+    name = named(body)
+    target(request, name)
+    preset = _preset(request, body)
 
     async def steps() -> AsyncIterator[OllamaProgress]:
         yield OllamaProgress(status="writing manifest")
@@ -61,8 +56,8 @@ async def ollama_create(request: web.Request) -> web.StreamResponse:
 
 
 async def ollama_copy(request: web.Request) -> web.Response:
-    check_admin(request)
     body = await decode(request, _copy)
+    target(request, f"{body.source} to {body.destination}")
     find(request, body.source, "source")
     await request.app[PARTS].models.copy(body.source, body.destination)
     return web.Response()
@@ -70,8 +65,8 @@ async def ollama_copy(request: web.Request) -> web.Response:
 
 async def ollama_delete(request: web.Request) -> web.Response:
     """A loaded model leaves the memory first."""
-    check_admin(request)
     name = named(await decode(request, _delete))
+    target(request, name)
     model = find(request, name)
     models = request.app[PARTS].models
     if not (model.preset or model.base):
