@@ -25,6 +25,7 @@ from mongarsd.api.anthropic.events import PING, Events
 from mongarsd.api.anthropic.jobs import chat_request, job_of
 from mongarsd.api.anthropic.requests import CountRequest, MessagesRequest
 from mongarsd.api.body import decode
+from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, json
 from mongarsd.api.openai.run import follow
 from mongarsd.api.openai.stream import EventStream
@@ -65,7 +66,7 @@ async def count_tokens(request: web.Request) -> web.Response:
 def _job(request: web.Request, body: CountRequest) -> tuple[str, Job]:
     """The model's name too. Raises MongarsError."""
     chat = chat_request(body)
-    model, order = accept(request, chat)
+    model, order = accept(request.app[PARTS], account(request), chat)
     return model.name, job_of(body, chat, model, order)
 
 

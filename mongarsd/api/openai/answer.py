@@ -9,7 +9,6 @@ import msgspec
 from aiohttp import web
 from msgspec import structs
 
-from mongarsd.api.credentials import account
 from mongarsd.api.openai.answers import FinishWord
 from mongarsd.api.openai.chunks import Chunks
 from mongarsd.api.openai.jobs import Order, order_of
@@ -69,9 +68,8 @@ class Keeps(Protocol):
     async def answered(self, collected: Collected, end: Finished) -> None: ...
 
 
-def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
-    """The model that is meant, and what its jobs share. Raises ModelNotFound."""
-    parts = request.app[PARTS]
+def accept(parts: Parts, account: str, options: Options) -> tuple[ModelStatus, Order]:
+    """The model that is meant, and what its jobs share. Raises ModelNotFound, BadRequest."""
     try:
         model = parts.models.get(options.model or parts.settings.models.default)
     except ModelNotFound as error:
@@ -81,7 +79,7 @@ def accept(request: web.Request, options: Options) -> tuple[ModelStatus, Order]:
         does, where = ("makes embeddings", "embeddings") if model.kind == "embedding" else ("ranks documents", "rerank")
         raise BadRequest(f"model: {model.name} {does} and answers nothing: see /v1/{where}", param="model")
     parts.used.add(model)
-    return model, order_of(model, account(request), parts.settings.inference.max_tokens)
+    return model, order_of(model, account, parts.settings.inference.max_tokens)
 
 
 async def collect(parts: Parts, jobs: Sequence[Job]) -> list[tuple[Collected, Finished]]:

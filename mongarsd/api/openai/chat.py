@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from mongarsd.api.body import decode
+from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
 from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
@@ -24,10 +25,10 @@ _decoder = msgspec.json.Decoder(ChatRequest)
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     body = await decode(request, _decoder)
-    model, order = accept(request, body)
+    model, order = accept(parts, account(request), body)
     jobs = chat_jobs(body, order)
     kept = await keep(request, body, jobs[0].messages or (), model.name)
-    jobs, memory = await with_memories(request, body.memory, jobs)
+    jobs, memory = await with_memories(parts.memory, body.memory, jobs)
     head = Head.new("chatcmpl-", parts.clock.wall(), model.name, parts.version)
     if body.stream:
         include_usage = wants_usage(body)

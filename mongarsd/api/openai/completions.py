@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from mongarsd.api.body import decode
+from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
 from mongarsd.api.openai.answers import Completion, CompletionChoice
 from mongarsd.api.openai.chunks import CompletionChunks, Head
@@ -22,7 +23,7 @@ _decoder = msgspec.json.Decoder(CompletionRequest)
 async def completions(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     body = await decode(request, _decoder)
-    model, order = accept(request, body)
+    model, order = accept(parts, account(request), body)
     jobs = completion_jobs(body, order)
     n = body.n or 1
     head = Head.new("cmpl-", parts.clock.wall(), model.name, parts.version)

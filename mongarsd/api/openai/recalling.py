@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiohttp import web
 from msgspec import UNSET, UnsetType, structs
 
 from mongarsd.api.openai.answers import MemoryReport, Recalled, Told
 from mongarsd.api.openai.requests import MemoryOptions
-from mongarsd.api.parts import PARTS
 from mongarsd.ground.errors import Busy, StorageUnavailable
 from mongarsd.ground.job import Job
 from mongarsd.memory.accounts import account_id
 from mongarsd.memory.recall.inserting import Given, Prepared, Wishes, prepare
 from mongarsd.memory.recall.types import Memory
+from mongarsd.memory.room import Memory as Room
 
 
 async def with_memories(
-    request: web.Request, options: MemoryOptions | None, jobs: Sequence[Job]
+    memory: Room, options: MemoryOptions | None, jobs: Sequence[Job]
 ) -> tuple[list[Job], MemoryReport | UnsetType]:
     """`jobs` have the same messages. A database in trouble costs the memories, not the answer."""
-    memory = request.app[PARTS].memory
     account = account_id(jobs[0].account)
     options = options or MemoryOptions()
     asked = bool(options.recall or options.remember)

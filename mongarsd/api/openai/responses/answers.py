@@ -11,7 +11,7 @@ from mongarsd.api.openai.responses.items import Item
 from mongarsd.api.openai.responses.requests import Reasoning, ResponseRequest
 from mongarsd.ground.job import Finished, FinishReason, Job
 
-ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed"]
+ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
 class CachedDetails(Struct, frozen=True):

@@ -133,7 +133,7 @@ def items_of(turn: NewTurn, *, results: bool = False, logprobs: list[ContentLogp
                 arguments=_text(function.get("arguments", "")),
             )
         )
-    if details.finish_reason == "length" and not isinstance(items[-1], FileSearchItem):
+    if details.finish_reason in ("length", "cancelled") and not isinstance(items[-1], FileSearchItem):
         items[-1] = msgspec.structs.replace(items[-1], status="incomplete")
     return items
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongarsd.api.openai.responses.answers import Response, begun
-from mongarsd.api.openai.responses.events import Events
+from mongarsd.api.openai.responses.events import Events, Said
 from mongarsd.api.openai.responses.items import FileSearchItem, items_of
 from mongarsd.api.openai.responses.requests import ResponseRequest
 from mongarsd.ground.job import Delta, Job, ToolCall
@@ -20,9 +21,10 @@ RESULTS = ({"file_id": "file-1", "filename": "a.md", "score": 1.0, "attributes":
 PIECES = st.lists(st.text("ab [1]", min_size=1, max_size=5), max_size=3)
 
 
-def said(events: bytes) -> list[dict[str, Any]]:
-    blocks = events.decode().strip().split("\n\n") if events else []
-    return [json.loads(block.split("\ndata: ", 1)[1]) for block in blocks]
+def said(events: list[Said]) -> list[dict[str, Any]]:
+    told = [json.loads(one.data) for one in events]
+    assert [one["type"] for one in told] == [one.kind for one in events]
+    return told
 
 
 def response(**fields: Any) -> Response:
@@ -55,7 +57,7 @@ def test_each_item_begins_grows_and_ends_before_the_next(
     events = Events(response(), TURN)
     if searched:
         events.searched(searched, results=False)
-    told = said(b"".join([*map(events.delta, deltas), events.end(whole)]))
+    told = said([*itertools.chain.from_iterable(map(events.delta, deltas)), *events.end(whole)])
 
     assert [one["sequence_number"] for one in told] == list(range(len(told)))
     assert [one["type"] for one in told[:2]] == ["response.created", "response.in_progress"]
@@ -87,14 +89,14 @@ def test_each_item_begins_grows_and_ends_before_the_next(
 @given(st.lists(st.sampled_from(["reasoning", "text", "call", "space"]), max_size=8))
 def test_any_order_of_pieces_keeps_items_apart(kinds: list[str]) -> None:
     events = Events(response(), TURN)
-    out = b""
+    out: list[Said] = []
     for number, kind in enumerate(kinds):
         calls = (ToolCall(index=number, id=f"c{number}", name="f"),) if kind == "call" else ()
         text = {"text": "x", "space": "\n"}.get(kind, "")
         out += events.delta(
             Delta(job="", tokens=(1,), text=text, reasoning="r" if kind == "reasoning" else "", calls=calls)
         )
-    told = said(out + events.end(response(status="completed")))
+    told = said([*out, *events.end(response(status="completed"))])
     begun_and_ended = [one["type"] for one in told if one["type"].startswith("response.output_item.")]
     assert begun_and_ended == ["response.output_item.added", "response.output_item.done"] * (len(begun_and_ended) // 2)
     assert begun_and_ended
