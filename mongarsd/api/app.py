@@ -9,6 +9,7 @@ from aiohttp.web_urldispatcher import AbstractRoute
 
 from mongarsd.api import access, admin, audit, credentials, errors, guard, memory, reuse
 from mongarsd.api.admin import PullRequest
+from mongarsd.api.anthropic.answers import ModelInfo, ModelPage
 from mongarsd.api.anthropic.routes import ROUTES as ANTHROPIC
 from mongarsd.api.credentials import GUARDED
 from mongarsd.api.feedback import ROUTES as FEEDBACK
@@ -18,13 +19,13 @@ from mongarsd.api.keys import KEYS
 from mongarsd.api.limits import BODIES, Bodies
 from mongarsd.api.memory import AccountChange, Checked, RestoreRequest
 from mongarsd.api.metrics import REGISTRY, metrics
+from mongarsd.api.models import model, models
 from mongarsd.api.ollama.routes import ROUTES as OLLAMA
 from mongarsd.api.openai.answers import ChatChunk, ChatCompletion, Completion, Model, ModelList
 from mongarsd.api.openai.chat import chat_completions
 from mongarsd.api.openai.completions import completions
 from mongarsd.api.openai.documents import DOCUMENTS
 from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embeddings
-from mongarsd.api.openai.models import model, models
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
 from mongarsd.api.openai.responses.routes import ROUTES as RESPONSES
@@ -62,8 +63,8 @@ PUBLIC = (
     *RESPONSES,
     *ANTHROPIC,
     *FEEDBACK,
-    Route("GET", "/v1/models", models, "The models on this node", answer=ModelList),
-    Route("GET", "/v1/models/{id:.+}", model, "One model", answer=Model),
+    Route("GET", "/v1/models", models, "The models on this node", answer=(ModelList, ModelPage)),
+    Route("GET", "/v1/models/{id:.+}", model, "One model", answer=(Model, ModelInfo)),
     Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),
     *OLLAMA,
     Route("GET", "/healthz", healthz, "Alive?", answer=Alive, open=True),

@@ -3,7 +3,8 @@
 The object is OpenAI's, `{"error": {"message", "type", "param", "code"}}`, with the error's numbers beside them
 (position and estimate of a full queue, need and have of a memory that is too small). Below /api/ it is Ollama's,
 `{"error": "message"}`, with the code and the numbers beside, below /v1/messages Anthropic's,
-`{"type": "error", "error": {"type", "message"}}`, with all the rest in the inner object.
+`{"type": "error", "error": {"type", "message"}}`, with all the rest in the inner object; so it is at any other
+address of /v1/ for who sends `anthropic-version`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ _ANTHROPIC_TYPE = {
 
 OLLAMA = "/api/"  # its routes begin so
 ANTHROPIC = "/v1/messages"
+_SHARED = "/v1/"  # here the header tells whose client it is
+_VERSION = "anthropic-version"  # every client of Anthropic's sends it
 
 RETRY_AFTER = 1.0  # seconds, when Busy does not say; the SDK waits as it likes when told more than 60
 
@@ -89,12 +92,20 @@ class Answer(NamedTuple):
         kind = _ANTHROPIC_TYPE.get(self.status, "invalid_request_error" if self.status < 500 else "api_error")
         return msgspec.json.encode({"type": "error", "error": self.error | {"type": kind}}, enc_hook=str)
 
-    def response(self, path: str = "") -> web.Response:
-        """In the words of the API that `path` belongs to."""
-        body = self.plain_body if path.startswith(OLLAMA) else self.body
-        if path.startswith(ANTHROPIC):
+    def response(self, request: web.BaseRequest | None = None) -> web.Response:
+        """In the words of the API that the request belongs to; OpenAI's when nobody knows."""
+        body = self.body
+        if request is not None and request.raw_path.startswith(OLLAMA):
+            body = self.plain_body
+        elif request is not None and for_anthropic(request):
             body = self.anthropic_body
         return web.Response(status=self.status, body=body, content_type="application/json", headers=self.headers)
+
+
+def for_anthropic(request: web.BaseRequest) -> bool:
+    """Is the answer for a client of Anthropic's?"""
+    path = request.raw_path
+    return path.startswith(ANTHROPIC) or (path.startswith(_SHARED) and _VERSION in request.headers)
 
 
 def answer(error: BaseException) -> Answer:
@@ -170,4 +181,4 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         if request.writer.output_size:  # half an answer is out: nothing more can be said on this connection
             answer(error)
             raise ConnectionResetError("the answer failed half-way") from error
-        return answer(error).response(request.raw_path)
+        return answer(error).response(request)

@@ -85,6 +85,12 @@ def test_a_stop_sequence(client: anthropic.Anthropic) -> None:
     assert "Paris" not in text_of(answer)
 
 
+def test_models(client: anthropic.Anthropic) -> None:
+    names = [model.id for model in client.models.list(limit=1)]
+    assert ASK["model"] in names
+    assert client.models.retrieve(ASK["model"]).created_at.year >= 2024
+
+
 def test_an_unknown_model(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.NotFoundError) as raised:
         client.messages.create(**{**ASK, "model": "claude-nobody"})

@@ -101,6 +101,22 @@ class TokenCount(Struct, frozen=True):
     input_tokens: int
 
 
+class ModelInfo(Struct, frozen=True, kw_only=True, tag="model"):
+    id: str
+    display_name: str
+    created_at: str  # RFC 3339
+    lifecycle: Literal["active"] = "active"
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class ModelPage(Struct, frozen=True, kw_only=True):
+    data: list[ModelInfo]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class AnthropicErrorObject(Struct, frozen=True, kw_only=True):
     """More fields may follow, such as position and estimate (seconds) of a full queue."""
 

@@ -11,11 +11,11 @@ from mongarsd.api.parts import PARTS
 from mongarsd.ground.status import ModelStatus
 
 
-async def models(request: web.Request) -> web.Response:
+async def openai_models(request: web.Request) -> web.Response:
     return json(ModelList(data=[_model(status) for status in request.app[PARTS].models.list()]))
 
 
-async def model(request: web.Request) -> web.Response:
+async def openai_model(request: web.Request) -> web.Response:
     return json(_model(request.app[PARTS].models.get(request.match_info["id"])))
 
 
