@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any, Protocol, TypeVar
 
@@ -34,10 +35,12 @@ class Decodes(Protocol[Made]):
     def decode(self, data: bytes | bytearray, /) -> Made: ...
 
 
-async def decode(request: web.Request, decoder: Decodes[T]) -> T:
-    """The body as the decoder's type. Raises BadRequest, TooLarge, Busy, or aiohttp's 408 and 415."""
+async def decode(request: web.Request, decoder: Decodes[T], most: int | None = None) -> T:
+    """The body as the decoder's type; `most`: bytes, where a few are enough. Raises BadRequest, TooLarge, Busy, or
+    aiohttp's 408 and 415."""
+    server = request.app[PARTS].settings.server
     with request.app[BODIES].hold() as hold:
-        return parse(await _read(request, hold, request.app[PARTS].settings.server), decoder)
+        return parse(await _read(request, hold, server, min(most or server.max_body, server.max_body)), decoder)
 
 
 def parse(data: bytes | bytearray, decoder: Decodes[T]) -> T:
@@ -47,8 +50,10 @@ def parse(data: bytes | bytearray, decoder: Decodes[T]) -> T:
     if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
         raise BadRequest(f"the body has more than {MAX_BRACKETS} brackets")
     try:
-        str(data, "utf-8")  # the decoder does not look into fields it skips
-        return decoder.decode(data)
+        text = str(data, "utf-8")  # the decoder does not look into fields it skips
+        value = decoder.decode(data)
+        _check_names(text)
+        return value
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from None
     except msgspec.ValidationError as error:
@@ -70,6 +75,21 @@ def check_plain(value: Any, param: str, depth: int = MAX_DEPTH) -> None:
             check_plain(item, param, depth - 1)
 
 
+def _check_names(text: str) -> None:
+    """Of two fields with the same name the decoder takes the last, and whoever checked the request before it, a proxy
+    or a log, perhaps the first. 10 µs for a short chat, 0.2 ms for 27 kB of messages and tools. `text` is what the
+    decoder took, and it is the stricter of the two. Raises BadRequest."""
+    json.loads(text, object_pairs_hook=_unique, parse_int=float)  # float reads any number of digits
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    names = set()
+    for name, _ in pairs:
+        if name in names:
+            raise BadRequest(f"{name[:60]!r} stands twice in one object of the body")
+        names.add(name)
+
+
 def _complaint(text: str) -> BadRequest:
     """msgspec's "Expected `int`, got `str` - at `$.messages[0].content`" in our words, with `param`."""
     match = _COMPLAINT.fullmatch(text)
@@ -84,20 +104,19 @@ def _complaint(text: str) -> BadRequest:
     return BadRequest(f"{path or 'the body'}: {what}", param=path or None)
 
 
-async def _read(request: web.Request, hold: Hold, settings: ServerSettings) -> bytearray:
+async def _read(request: web.Request, hold: Hold, settings: ServerSettings, most: int) -> bytearray:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise web.HTTPUnsupportedMediaType(text="send the body without Content-Encoding")
-    too_large = TooLarge(
-        f"the body is larger than {settings.max_body} bytes (server.max_body)", limit=settings.max_body
-    )
-    if (request.content_length or 0) > settings.max_body:
+    why = " (server.max_body)" if most == settings.max_body else ""
+    too_large = TooLarge(f"the body is larger than {most} bytes{why}", limit=most)
+    if (request.content_length or 0) > most:
         raise too_large
     data = bytearray()
     begin = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(settings.header_timeout or None) as limit:
             while chunk := await request.content.readany():
-                if len(data) + len(chunk) > settings.max_body:
+                if len(data) + len(chunk) > most:
                     raise too_large
                 hold.take(len(chunk), BODIES_AT_ONCE * settings.max_body)
                 data += chunk

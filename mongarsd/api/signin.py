@@ -27,12 +27,15 @@ class Token(Struct, frozen=True, kw_only=True):
     expires_in: int  # seconds
 
 
+#: Bytes of a request, with every letter escaped: nobody who is still a stranger has more to say.
+MAX_BODY = 4096
+
 _decoder = msgspec.json.Decoder(TokenRequest)
 
 
 async def create_token(request: web.Request) -> web.Response:
     """Raises Unauthorized, RateLimited, Busy."""
-    body = await decode(request, _decoder)
+    body = await decode(request, _decoder, MAX_BODY)
     parts = request.app[PARTS]
     access = parts.memory.access
     now = parts.clock.monotonic()

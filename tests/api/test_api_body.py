@@ -71,9 +71,24 @@ def test_garbage_is_a_bad_request(data: bytes) -> None:
         parse(data, DECODER)
 
 
-def test_unknown_fields_are_ignored_and_the_last_of_two_wins() -> None:
-    body = b'{"messages":[{"role":"user","content":"x","z":1}],"zzz":{"a":[1]},"seed":1,"seed":2}'
+def test_unknown_fields_are_ignored() -> None:
+    body = b'{"messages":[{"role":"user","content":"x","z":1}],"zzz":{"a":[1]},"big":' + b"9" * 5000 + b',"seed":2}'
     assert parse(body, DECODER).seed == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"seed":1,"seed":2',
+        '"zzz":[{"seed":1,"\\u0073eed":1}]',
+        '"messages":[{"role":"user","role":"user","content":""}]',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(more: str) -> None:
+    """Also in fields that are ignored: a proxy before us may go by them."""
+    body = '{"messages":[{"role":"user","content":"x"},{"role":"user","content":"x"}],' + more + "}"
+    with pytest.raises(BadRequest, match="twice"):
+        parse(body.encode(), DECODER)
 
 
 def test_free_form_json_is_bounded() -> None:

@@ -273,6 +273,13 @@ async def test_limits_are_told_and_kept(memory: Memory) -> None:
         assert (await post(one)).status == 429
 
 
+async def test_a_stranger_sends_little(served: Served) -> None:
+    """Whoever is not known yet makes nothing large decoded."""
+    body = {"username": "ana", "password": "correct horse", "more": "x" * 4096}
+    refused = await served.json("POST", "/v1/token", 413, json=body)
+    assert refused["error"]["limit"] == 4096
+
+
 async def test_ollama_is_told_in_its_own_words(served: Served) -> None:
     await key(served)
     async with served.client.get(served.url + "/api/tags") as response:
