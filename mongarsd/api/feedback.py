@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 from mongarsd.api.body import decode
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import json
+from mongarsd.api.openai.keeping import COMPLETION, answer_of
 from mongarsd.api.openai.responses.items import turn_id
 from mongarsd.api.openapi import Route
 from mongarsd.api.parts import PARTS
-from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.errors import BadRequest, NotFound
 from mongarsd.memory.accounts import account_id
 from mongarsd.memory.conversations.types import Turn
 
@@ -28,7 +29,7 @@ _RATINGS = get_args(Rating)
 
 
 class FeedbackRequest(Struct, frozen=True, kw_only=True):
-    id: Annotated[str, Meta(min_length=1, max_length=128)]  # of a response, or of an item of a conversation
+    id: Annotated[str, Meta(min_length=1, max_length=128)]  # of a response, a stored chat, or an item
     rating: Rating
     correction: Annotated[str, Meta(max_length=MAX_CORRECTION)] = ""  # what the answer should have been
 
@@ -67,6 +68,11 @@ async def _answer(request: web.Request, whose: str, name: str) -> Turn:
     memory = request.app[PARTS].memory
     if name.startswith("resp_"):
         return (await memory.responses.get(whose, name)).answer
+    if name.startswith(COMPLETION):
+        try:
+            return await memory.conversations.turn(whose, answer_of(name))
+        except NotFound:
+            raise NotFound(f"there is no stored answer {name!r}; chats are stored with store: true") from None
     turn = await memory.conversations.turn(whose, turn_id(name))
     if turn.role != "assistant":
         raise BadRequest("id: feedback is for answers, and this is none", param="id")

@@ -63,6 +63,25 @@ async def test_it_is_kept_with_the_answer_until_it_is_taken_back(served: Served)
     assert "feedback" not in seen["output"][0]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_stored_chat_is_rated_by_the_id_of_its_answer(served: Served, stream: bool) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    url = served.url + "/v1/chat/completions"
+    async with served.client.post(url, json={**body, "store": True}, headers=MINE) as response:
+        text = await response.text()
+        name = response.headers["X-Conversation-Id"]
+    told = json.loads(text.removeprefix("data: ").partition("\n")[0])["id"]
+    assert told.startswith("chatcmpl-")
+    given = await rate(served, id=told, rating="up")
+    (_, answer) = (await served.json("GET", f"/v1/conversations/{name}/items?order=asc", headers=MINE))["data"]
+    assert (given["id"], answer["feedback"]["rating"]) == (answer["id"], "up")
+    await rate(served, 404, THEIRS, id=told, rating="down")
+    async with served.client.post(url, json={**body, "stream": False}, headers=MINE) as response:
+        unstored = (await response.json())["id"]
+    refused = await rate(served, 404, id=unstored, rating="up")
+    assert "store: true" in refused["error"]["message"]
+
+
 async def test_it_is_in_the_export(served: Served) -> None:
     name = (await rate(served, id=(await respond(served))["id"], rating="down", correction="Hey\nyou"))["conversation"]
     url = f"{served.url}/v1/conversations/{name}/export"

@@ -11,7 +11,7 @@ from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, 
 from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
 from mongarsd.api.openai.jobs import chat_jobs
-from mongarsd.api.openai.keeping import keep
+from mongarsd.api.openai.keeping import COMPLETION, keep
 from mongarsd.api.openai.logprobs import chat_logprobs
 from mongarsd.api.openai.recalling import with_memories
 from mongarsd.api.openai.requests import ChatRequest
@@ -29,7 +29,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     jobs = chat_jobs(body, order)
     kept = await keep(request, body, jobs[0].messages or (), model.name)
     jobs, memory = await with_memories(parts.memory, body.memory, jobs)
-    head = Head.new("chatcmpl-", parts.clock.wall(), model.name, parts.version)
+    head = Head.new(COMPLETION, parts.clock.wall(), model.name, parts.version)
+    if kept:
+        head = head._replace(id=kept.id)
     if body.stream:
         include_usage = wants_usage(body)
         chunks = ChatChunks(head, usage=include_usage, memory=memory)

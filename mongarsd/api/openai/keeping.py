@@ -13,16 +13,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, finish_word
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.api.openai.usage import timings
 from mongarsd.api.parts import PARTS, Parts
-from mongarsd.ground.errors import BadRequest, Busy, StorageUnavailable
+from mongarsd.ground.errors import BadRequest, Busy, NotFound, StorageUnavailable
 from mongarsd.ground.job import Finished, Message
 from mongarsd.memory.accounts import account_id
-from mongarsd.memory.conversations.types import Details, NewTurn, Role
+from mongarsd.memory.conversations.types import Details, NewTurn, Role, new_id
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ CONVERSATION = "X-Conversation-Id"
 STORED = "X-Stored"
 #: Open WebUI's, with ENABLE_FORWARD_USER_INFO_HEADERS.
 CHAT = "X-OpenWebUI-Chat-Id"
+#: How the id of a chat's answer begins; where the answer is stored, the rest is its turn's.
+COMPLETION = "chatcmpl-"
 #: A chat that is not to be kept is called so there, and a question of the program's own (a title, tags) begins so.
 TEMPORARY, TASK = "local", "### Task:"
 #: Letters of the first question that name a conversation.
@@ -41,10 +44,12 @@ _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "ass
 
 
 class Kept:
-    """One request's. `headers` belong to its answer."""
+    """One request's. `headers` belong to its answer, which is called `id`."""
 
     def __init__(self, parts: Parts, account: str, model: str) -> None:
         self._parts, self._account, self._model = parts, account, model
+        self._answer = new_id("msg")
+        self.id = COMPLETION + self._answer.removeprefix("msg_")
         self._conversation = ""
         self.headers: dict[str, str] = {}
 
@@ -74,15 +79,20 @@ class Kept:
         """On disk when this returns, or `headers` say that it is not."""
         if not self._conversation:
             return
-        turn = answer_turn(self._parts.hostname, self._model, collected, end)
+        turn = structs.replace(answer_turn(self._parts.hostname, self._model, collected, end), id=self._answer)
         try:
             await self._parts.memory.conversations.append(self._account, self._conversation, [turn])
-        except (StorageUnavailable, Busy) as error:
+        except (StorageUnavailable, Busy, NotFound) as error:  # NotFound: deleted since the question was stored
             self._failed(error)
 
-    def _failed(self, error: StorageUnavailable | Busy) -> None:
+    def _failed(self, error: StorageUnavailable | Busy | NotFound) -> None:
         log.warning("a turn was not stored: %s", error.message)
         self.headers[STORED] = "false"
+
+
+def answer_of(name: str) -> str:
+    """The id of the turn that the stored answer `name` is, "chatcmpl-…". For others there is none of that id."""
+    return "msg_" + name.removeprefix(COMPLETION)
 
 
 async def keep(request: web.Request, body: ChatRequest, messages: Sequence[Message], model: str) -> Kept | None:

@@ -68,6 +68,19 @@ async def test_a_memory_that_cannot_store_stops_no_chat(served: Served, stream: 
     assert "stop" in text
 
 
+async def test_a_conversation_that_is_deleted_under_its_answer_stops_no_chat(keeping: Served, memory: Memory) -> None:
+    keeping.executor.hold = "decode"
+    body = {"messages": [{"role": "user", "content": "x"}], "store": True, "stream": True}
+    async with keeping.client.post(keeping.url + "/v1/chat/completions", json=body) as response:
+        await response.content.readline()
+        await memory.conversations.delete("local", response.headers["X-Conversation-Id"])
+        keeping.executor.release()
+        text = await response.text()
+    assert text.endswith("data: [DONE]\n\n")
+    assert '"error"' not in text
+    assert not (await memory.conversations.list("local")).items
+
+
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": "x" * 513}, {str(n): "" for n in range(17)}])
 async def test_metadata_beyond_its_limits_is_refused(keeping: Served, metadata: dict[str, object]) -> None:
     await ask(keeping, "x", metadata=metadata, status=400)
