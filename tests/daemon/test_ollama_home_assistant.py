@@ -22,6 +22,7 @@ TOOLS = [
     for n in range(10)
 ]
 ROUNDS = 10
+SLOTS = 4
 GIVES_UP = 5.0  # seconds after which Home Assistant calls the server dead
 
 
@@ -90,21 +91,33 @@ def ten_rounds(daemon: DaemonProcess) -> None:
 
 
 def test_every_request_is_answered_while_all_slots_are_busy() -> None:
-    """Its own chat waits in the queue behind the four answers and then has one slot of theirs after another."""
-    with running(env={"MONGARSD_INFERENCE_SLOTS": "4"}, state="state?step=0.002&rest=x") as daemon:
-        busy = [daemon.chat(daemon.connect(), max_tokens=150) for _ in range(4)]
-        for stream in busy:
-            stream.readline()
-        assert daemon.get("/api/tags", Accept="application/json")[0] == 200
-        readers = [threading.Thread(target=stream.read) for stream in busy]
-        for reader in readers:
-            reader.start()
-        with Poller(daemon) as poller:
-            ten_rounds(daemon)
-        for reader in readers:
-            reader.join()
+    """Others ask again once they are answered, and are more than there are slots: its chat waits in each round."""
+    over = threading.Event()
+    answered = []
+
+    def ask_again_and_again() -> None:
+        while not over.is_set():
+            response = daemon.chat(daemon.connect(), max_tokens=20)
+            answered.append(response.status)
+            response.read()
+
+    with running(env={"MONGARSD_INFERENCE_SLOTS": str(SLOTS)}, state="state?step=0.002&rest=x") as daemon:
+        daemon.chat(daemon.connect(), max_tokens=1).read()  # loads the model
+        others = [threading.Thread(target=ask_again_and_again) for _ in range(SLOTS + 2)]
+        for other in others:
+            other.start()
+        try:
+            assert daemon.get("/api/tags", Accept="application/json")[0] == 200
+            with Poller(daemon) as poller:
+                ten_rounds(daemon)
+        finally:
+            over.set()
+            for other in others:
+                other.join()
         assert daemon.get("/api/ps")[1]["models"][0]["expires_at"].startswith("2300")
     assert not poller.failed
+    assert set(answered) == {200}
+    assert len(answered) > ROUNDS
     print(  # noqa: T201
         f"{len(poller.seconds)} polls: median {statistics.median(poller.seconds) * 1000:.1f} ms, "
         f"slowest {max(poller.seconds) * 1000:.1f} ms"
