@@ -30,8 +30,9 @@ class Vectors(Protocol):
 
 
 class Tokenizer(Protocol):
-    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        """Each text's tokens with the special ones, cut at the model's context."""
+    def __call__(self, texts: Sequence[str], *, whole: bool = False) -> list[Tokens]:
+        """Each text's tokens with the special ones, cut at the model's context. Raises ContextOverflow if they should
+        be `whole` and are not."""
         ...
 
     def pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
@@ -87,7 +88,7 @@ class Embedder:
             if self._kind == "rerank" and job.rerank:
                 return self._tokenize.pairs(job.rerank.query, job.rerank.documents)
             if self._kind == "embedding" and job.embed:
-                return self._tokenize(job.embed)
+                return self._tokenize(job.embed, whole=job.whole)
             raise BadRequest(f"this model is for {ENDPOINTS[self._kind]} alone", param="model")
         except MongarsError as error:
             return Failed(job.id, error.info())

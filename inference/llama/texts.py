@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.inference.embed.batches import Tokens
+from mongarsd.inference.embed.whole import too_long
 from mongarsd.inference.llama.tokens import Vocabulary
 
 #: Characters looked at for each token the model reads; what is longer than that is cut anyway, and would cost time.
@@ -29,8 +30,8 @@ class Texts:
             raise InvalidModel("The model's template for ranking does not have one {query} and one {document}.")
         self._template = template
 
-    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        return [self._text(text) for text in texts]
+    def __call__(self, texts: Sequence[str], *, whole: bool = False) -> list[Tokens]:
+        return [self._text(text, index if whole else None) for index, text in enumerate(texts)]
 
     def pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
         asked = self._plain(query)
@@ -50,9 +51,14 @@ class Texts:
             found.append(array("i", [*before, *first, *between, *second, *after]))
         return found
 
-    def _text(self, text: str) -> Tokens:
-        room = self._context - len(self._begin) - len(self._end)
-        return array("i", [*self._begin, *self._plain(text)[:room], *self._end] or [max(self._vocabulary.eos, 0)])
+    def _text(self, text: str, whole: int | None) -> Tokens:
+        """`whole`: its place, if it may not be cut. Raises ContextOverflow."""
+        around = len(self._begin) + len(self._end)
+        plain = self._plain(text)
+        room = self._context - around
+        if whole is not None and (len(plain) > room or len(text) > self._context * CHARACTERS):
+            raise too_long(whole, max(len(plain) + around, self._context + 1), self._context)
+        return array("i", [*self._begin, *plain[:room], *self._end] or [max(self._vocabulary.eos, 0)])
 
     def _frame(self) -> tuple[list[int], list[int], list[int], bool]:
         """Tokens before, between and after query and document, and whether the document comes first.

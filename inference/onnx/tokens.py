@@ -9,6 +9,7 @@ from typing import Any
 
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.inference.embed.batches import Tokens
+from mongarsd.inference.embed.whole import too_long
 
 #: Characters looked at for each token the model reads; what is longer than that is cut anyway, and would cost memory.
 CHARACTERS = 64
@@ -37,13 +38,25 @@ class Tokenizer:
     def vocabulary(self) -> int:
         return self._tokenizer.get_vocab_size()
 
-    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
-        """Each text's tokens with the special ones, cut at the model's context."""
+    def __call__(self, texts: Sequence[str], *, whole: bool = False) -> list[Tokens]:
+        """Each text's tokens with the special ones, cut at the model's context. Raises ContextOverflow if they should
+        be `whole` and are not."""
         found: list[Tokens] = []
         for start in range(0, len(texts), TOGETHER):
             some = [text[: self._characters] for text in texts[start : start + TOGETHER]]
-            found += [array("i", encoding.ids) for encoding in self._tokenizer.encode_batch_fast(some)]
+            encodings = self._tokenizer.encode_batch_fast(some)
+            if whole:
+                self._check_whole(texts, start, encodings)
+            found += [array("i", encoding.ids) for encoding in encodings]
         return found
+
+    def _check_whole(self, texts: Sequence[str], start: int, encodings: Sequence[Any]) -> None:
+        """Raises ContextOverflow."""
+        special = self._tokenizer.num_special_tokens_to_add(False)
+        for index, encoding in enumerate(encodings, start):
+            if encoding.overflowing or len(texts[index]) > self._characters:
+                size = len(encoding.ids) + sum(len(part.ids) - special for part in encoding.overflowing)
+                raise too_long(index, max(size, self._context + 1), self._context)
 
     def pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
         asked = query[: self._characters]

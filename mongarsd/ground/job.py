@@ -59,6 +59,7 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     text: str | None = None
     tokens: tuple[int, ...] | None = None
     embed: tuple[str, ...] | None = None
+    whole: bool = False  # of `embed`: refuse what is longer than the model reads, in place of cutting its end off
     rerank: Rerank | None = None
     count: bool = False
     tools: tuple[dict[str, Any], ...] = ()  # OpenAI's form, checked

@@ -130,12 +130,21 @@ def test_the_ollama_library_gets_the_same_vectors(embedding_client: openai.OpenA
     with ollama.Client(embedding_url.removesuffix("/v1")) as client:
         answer = client.embed(MODEL, texts, keep_alive=-1)
         single = client.embeddings(MODEL, texts[0])
+        short = client.embed(MODEL, texts[0], dimensions=100).embeddings[0]
+        long = "orbit " * 5000
+        assert client.embed(MODEL, long).prompt_eval_count == 256, "its end is cut off"
+        with pytest.raises(ollama.ResponseError, match="the input length exceeds the context length") as refused:
+            client.embed(MODEL, [texts[0], long], truncate=False)
+        assert refused.value.status_code == 400
         with pytest.raises(ollama.ResponseError, match="does not support chat"):
             client.chat(MODEL, [{"role": "user", "content": texts[0]}])
     for one, vector in zip(expected, answer.embeddings, strict=True):
         assert vector == pytest.approx(one.embedding, abs=1e-6)
     assert cosine(list(single.embedding), list(answer.embeddings[0])) > 0.9999
     assert answer.prompt_eval_count
+    assert len(short) == 100
+    assert math.hypot(*short) == pytest.approx(1.0)
+    assert cosine(list(short), list(answer.embeddings[0][:100])) > 0.9999
 
 
 def test_errors_of_the_library(embedding_client: openai.OpenAI) -> None:

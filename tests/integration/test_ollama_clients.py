@@ -87,8 +87,16 @@ def test_a_conversation_that_is_too_long_loses_its_beginning(client: ollama.Clie
     body = {"model": MODEL, "messages": messages, "truncate": False}
     refused = httpx.post(f"{url}/api/chat", json=body, timeout=60)
     assert (refused.status_code, refused.json()["code"]) == (400, "context_length_exceeded")
-    with pytest.raises(ollama.ResponseError, match="shorten it"):
-        client.chat(MODEL, [{"role": "user", "content": "word " * 3000}])
+    long = "word " * 3000
+    answer = client.chat(MODEL, [*messages, {"role": "user", "content": long}], options=GREEDY)
+    assert answer.message.content
+    assert 256 < (answer.prompt_eval_count or 0) < 1024
+    for raw in (False, True):
+        assert 256 < (client.generate(MODEL, long, raw=raw, options=GREEDY).prompt_eval_count or 0) < 1024
+    body = {"model": MODEL, "prompt": long, "truncate": False}
+    refused = httpx.post(f"{url}/api/generate", json=body, timeout=60)
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith("the input length exceeds the context length")
 
 
 def test_what_is_installed_is_pulled_at_once(client: ollama.Client) -> None:

@@ -17,11 +17,10 @@ from mongarsd.api.ollama.calls import Calls
 from mongarsd.api.ollama.keep_alive import keeping
 from mongarsd.api.ollama.lines import LineStream
 from mongarsd.api.ollama.times import nanoseconds, stamp
+from mongarsd.api.ollama.truncation import follow_cut, follow_whole
 from mongarsd.api.openai.answer import Collected, finish_word, json
 from mongarsd.api.openai.jobs import Order, order_of
 from mongarsd.api.openai.logprobs import finite
-from mongarsd.api.openai.run import follow
-from mongarsd.api.openai.truncation import follow_shortened
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import Conflict
 from mongarsd.ground.job import Delta, Finished, Job, TokenLogprob
@@ -47,12 +46,12 @@ class Asked:
         make: Make,
         kept: float | None,
         *,
-        truncate: bool | None = None,
+        truncate: bool | None,
     ) -> None:
         """`name`: as the client said it. `kept`: seconds that the model stays in memory afterwards.
-        `truncate`: whether the oldest messages may go when the context cannot hold all; None = yes."""
+        `truncate`: what the context cannot hold is left out, not refused; None = yes."""
         self.request, self.model, self.kept = request, model, kept
-        self.follow = follow if truncate is False else follow_shortened
+        self.follow = follow_whole if truncate is False else follow_cut
         self.parts: Parts = request.app[PARTS]
         self._name, self._make = name, make
         self._begin = self.parts.clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from array import array
 
@@ -15,6 +16,7 @@ from mongarsd.api.ollama.find import find, need
 from mongarsd.api.ollama.keep_alive import keeping, seconds
 from mongarsd.api.ollama.requests import KeepAlive, OllamaEmbed, OllamaEmbeddings
 from mongarsd.api.ollama.times import nanoseconds
+from mongarsd.api.ollama.truncation import too_long
 from mongarsd.api.openai.answer import json
 from mongarsd.api.openai.embeddings import embed, split
 from mongarsd.api.parts import PARTS
@@ -30,12 +32,11 @@ async def ollama_embed(request: web.Request) -> web.Response:
     body = await decode(request, _embed_decoder)
     begin = request.app[PARTS].clock.monotonic()
     model = _model(request, body.model)
-    if body.dimensions is not None and body.dimensions != model.dimensions:
-        raise BadRequest(
-            f"dimensions: {model.name} gives {model.dimensions} and was not trained to be shortened", param="dimensions"
-        )
     texts = [body.input] if isinstance(body.input, str) else body.input
-    vectors, tokens = await _vectors(request, model, texts if any(texts) else [], body.keep_alive)
+    texts = texts if any(texts) else []
+    vectors, tokens = await _vectors(request, model, texts, body.keep_alive, whole=body.truncate is False)
+    if body.dimensions:
+        vectors = [shortened(vector, body.dimensions) for vector in vectors]
     total = nanoseconds(request.app[PARTS].clock.monotonic() - begin)
     return json(
         OllamaVectors(
@@ -52,9 +53,10 @@ async def ollama_embeddings(request: web.Request) -> web.Response:
 
 
 async def _vectors(
-    request: web.Request, model: ModelStatus, texts: list[str], keep_alive: KeepAlive | None
+    request: web.Request, model: ModelStatus, texts: list[str], keep_alive: KeepAlive | None, *, whole: bool = False
 ) -> tuple[list[list[float]], int]:
-    """Of length 1 each, and the tokens that were read. No text: nothing is computed, but the model is loaded."""
+    """Of length 1 each, and the tokens that were read. No text: nothing is computed, but the model is loaded. Raises
+    ContextOverflow if texts should be read in `whole` and cannot."""
     parts = request.app[PARTS]
     if empty := [i for i, text in enumerate(texts) if not text]:
         raise BadRequest(f"input[{empty[0]}]: an empty text has no meaning to embed", param=f"input[{empty[0]}]")
@@ -63,9 +65,20 @@ async def _vectors(
         if not texts:
             await parts.models.load(model.name)
             return [], 0
-        job = Job(id=secrets.token_hex(16), model=model.digest, embed=tuple(texts), account=account(request))
-        found, tokens = await embed(parts.metered, job)
+        job = Job(
+            id=secrets.token_hex(16), model=model.digest, embed=tuple(texts), whole=whole, account=account(request)
+        )
+        with too_long():
+            found, tokens = await embed(parts.metered, job)
     return [array("f", vector).tolist() for vector in split(found)], tokens
+
+
+def shortened(vector: list[float], most: int) -> list[float]:
+    """Its first `most` numbers, of length 1 again. Good for models that were trained for it (Matryoshka)."""
+    if most >= len(vector):
+        return vector
+    length = math.hypot(*vector[:most]) or 1.0
+    return [number / length for number in vector[:most]]
 
 
 def _model(request: web.Request, name: str) -> ModelStatus:

@@ -23,7 +23,7 @@ async def ollama_generate(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _decoder)
     kept = seconds(body.keep_alive)
     model = find(request, body.model)
-    asked = Asked(request, body.model, model, _line, kept)
+    asked = Asked(request, body.model, model, _line, kept, truncate=body.truncate)
     if not body.prompt and kept == 0:
         return await load(asked)  # out of memory, whatever it is good for
     need(model, body.model, "generate")

@@ -37,6 +37,8 @@ class _Answering(Struct, frozen=True, kw_only=True):
     keep_alive: KeepAlive | None = None
     format: Literal["", "json"] | dict[str, Any] | None = None  # "json", or a JSON schema
     think: bool | Level | None = None
+    truncate: bool | None = None  # false: refuse what the context cannot hold, in place of leaving it out
+    shift: bool | None = None  # makes no difference: an answer ends where the context does ("length")
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
 
@@ -66,7 +68,6 @@ class OllamaChat(_Answering, frozen=True, kw_only=True):
 
     messages: Annotated[list[OllamaMessage], Meta(max_length=MAX_MESSAGES)] | None = None
     tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
-    truncate: bool | None = None  # false: refuse what the context cannot hold; else the oldest messages are left out
 
 
 class OllamaGenerate(_Answering, frozen=True, kw_only=True):
@@ -84,8 +85,8 @@ class OllamaGenerate(_Answering, frozen=True, kw_only=True):
 class OllamaEmbed(Struct, frozen=True, kw_only=True):
     model: Name
     input: str | Annotated[list[str], Meta(max_length=MAX_INPUTS)]
-    truncate: bool | None = None
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    truncate: bool | None = None  # false: refuse a text that the model cannot read in full; else its end is cut off
+    dimensions: Annotated[int, Meta(ge=1)] | None = None  # of each vector the first, made of length 1 again
     keep_alive: KeepAlive | None = None
 
 

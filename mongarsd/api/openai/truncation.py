@@ -20,6 +20,8 @@ STEP = 4
 
 #: (messages, tokens of their prompt, tokens that it should have had) -> fewer messages, or None = nothing more can go.
 Shorten = Callable[[Sequence[Message], int, int], tuple[Message, ...] | None]
+#: The same for a whole job.
+Change = Callable[[Job, int, int], Job | None]
 
 
 async def follow_shortened(
@@ -27,14 +29,26 @@ async def follow_shortened(
 ) -> Finished:
     """As `follow`, with as many of the newest questions as fit. Raises ContextOverflow when not even the last does."""
     shorten = shorten or shortened
+
+    def change(job: Job, prompt: int, limit: int) -> Job | None:
+        messages = shorten(job.messages or (), prompt, limit)
+        return structs.replace(job, messages=messages) if messages else None
+
+    return await follow_changed(parts, job, deliver, change)
+
+
+async def follow_changed(
+    parts: Parts, job: Job, deliver: Callable[[Delta], Awaitable[None]], change: Change
+) -> Finished:
+    """As `follow`, with a job that is changed until it fits. Raises ContextOverflow when nothing is left to change."""
     while True:
         try:
             return await follow(parts, job, deliver)
         except ContextOverflow as error:
-            shorter = shorten(job.messages or (), error.detail["prompt"], error.detail["limit"])
+            shorter = change(job, error.detail["prompt"], error.detail["limit"])
             if shorter is None:
                 raise
-            job = structs.replace(job, id=secrets.token_hex(16), messages=shorter)
+            job = structs.replace(shorter, id=secrets.token_hex(16))
 
 
 def shortened(messages: Sequence[Message], prompt: int, limit: int) -> tuple[Message, ...] | None:

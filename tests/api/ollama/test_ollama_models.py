@@ -268,15 +268,18 @@ async def test_embeddings_in_both_forms() -> None:
         served.models.models["reader"] = structs.replace(reader, digest="sha256:" + "2" * 64)
         async with ollama.AsyncClient(served.url) as client:
             assert (await client.embed("reader", ["a", "b"])).embeddings == [[1.0, 0.0], [1.0, 0.0]]
-            one = await client.embed("reader", "a", keep_alive="5m", dimensions=2)
+            one = await client.embed("reader", "a", keep_alive="5m", dimensions=2, truncate=True)
             assert (one.embeddings, one.prompt_eval_count) == ([[1.0, 0.0]], 5)
             assert (await client.embeddings("reader", "a")).embedding == [1.0, 0.0]
             assert (await client.embed("reader", [])).embeddings == []
             assert (await client.embeddings("reader", "")).embedding == []
             with pytest.raises(ollama.ResponseError, match="does not support embeddings"):
                 await client.embed("tiny", "a")
-            with pytest.raises(ollama.ResponseError, match="dimensions"):
-                await client.embed("reader", "a", dimensions=1)
+            assert (await client.embed("reader", "a", dimensions=1)).embeddings == [[1.0]]
+            assert (await client.embed("reader", "a", dimensions=3)).embeddings == [[1.0, 0.0]]
+            assert not any(job.whole for job in served.executor.jobs)
+            await client.embed("reader", "a", truncate=False)
+            assert served.executor.jobs[-1].whole
             with pytest.raises(ollama.ResponseError, match=r"input\[1\]"):
                 await client.embed("reader", ["a", ""])
             with pytest.raises(ollama.ResponseError, match="does not support chat"):

@@ -10,16 +10,18 @@ from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, FinishReason, Job, Ranked, Rerank, Started
 from mongarsd.inference.embed.embedder import Embedder
+from mongarsd.inference.embed.whole import too_long
 from mongarsd.inference.engine.fake import FakeBackend
 from mongarsd.inference.engine.loop import prepare
 from mongarsd.inference.worker.protocol import Kind, Load, ModelInfo
 
+CONTEXT = 256
 LOAD = Load(
     model="m",
     path="",
     node="here",
     slots=1,
-    context=256,
+    context=CONTEXT,
     decode_threads=1,
     prefill_threads=1,
     queue=2,
@@ -41,7 +43,9 @@ class Letters:
         self.pace = 1.0
         self.error: Exception | None = None
 
-    def __call__(self, texts: Sequence[str]) -> list[array[int]]:
+    def __call__(self, texts: Sequence[str], *, whole: bool = False) -> list[array[int]]:
+        if whole and (long := [i for i, text in enumerate(texts) if len(text) > CONTEXT]):
+            raise too_long(long[0], len(texts[long[0]]), CONTEXT)
         return [array("i", list(text.encode())) for text in texts]
 
     def pairs(self, query: str, documents: Sequence[str]) -> list[array[int]]:
@@ -89,6 +93,12 @@ def test_a_job_starts_gives_its_vectors_in_order_and_ends(bench: Bench) -> None:
     assert isinstance(finished, Finished)
     assert (finished.reason, finished.usage.prompt, finished.usage.completion) == (FinishReason.STOP, 45, 0)
     assert finished.timings.prefill == 2.0
+
+
+def test_a_text_that_must_be_read_in_full_and_cannot_fails_its_job(bench: Bench) -> None:
+    failed = bench.embedder.prepare(Job(id="a", model="m", embed=("b", "c" * 257), whole=True))
+    assert isinstance(failed, Failed)
+    assert (failed.error.code, failed.error.param) == ("context_length_exceeded", "input[1]")
 
 
 def test_jobs_that_wait_together_are_computed_together(bench: Bench) -> None:

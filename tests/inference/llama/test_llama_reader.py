@@ -116,6 +116,22 @@ def test_a_long_text_is_cut_and_its_end_token_kept(name: str, limit: int, reques
     assert model.prepare(Job(id="j", model="m", embed=("green " * 5000,)))[0][-1] == short[-1]
 
 
+@pytest.mark.parametrize(("name", "limit"), [("bert", CONTEXT), ("qwen", QWEN_CONTEXT)])
+def test_a_long_text_that_must_be_read_in_full_is_refused(
+    name: str, limit: int, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(name)
+    fits = "red " * (limit // 8)
+    assert model.prepare(Job(id="j", model="m", embed=(fits,), whole=True)) == model.prepare(
+        Job(id="j", model="m", embed=(fits,))
+    )
+    for text in ("green " * (limit + 1), "g" * (limit * 64 + 1)):
+        failed = model.prepare(Job(id="j", model="m", embed=(fits, text), whole=True))
+        assert isinstance(failed, Failed)
+        assert (failed.error.code, failed.error.param) == ("context_length_exceeded", "input[1]")
+        assert failed.error.detail["limit"] == limit < failed.error.detail["prompt"]
+
+
 def test_texts_and_pairs_are_framed_as_bert_was_trained(bert: Embedder, ranker: Embedder) -> None:
     red, blue = 4 + WORDS.index("red"), 4 + WORDS.index("blue")
     assert bert.prepare(Job(id="j", model="m", embed=("red blue",))) == [array("i", (CLS, red, blue, SEP))]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.tiny_onnx import WIDTH, row, tiny_onnx, tokenizer
 
-from mongarsd.ground.errors import InvalidModel
+from mongarsd.ground.errors import ContextOverflow, InvalidModel
 from mongarsd.inference.onnx.session import Session
 from mongarsd.inference.onnx.tokens import Tokenizer
 from mongarsd.inference.worker.protocol import Load
@@ -79,6 +79,17 @@ def test_the_tokenizer_adds_special_tokens_and_cuts_at_the_context_not_at_its_ow
     assert [list(tokens) for tokens in tokenize(["Red green", "nobody", ""])] == [[2, 4, 5, 3], [2, 1, 3], [2, 3]]
     assert [len(tokens) for tokens in tokenize(["one " * 100, "one " * 1_000_000])] == [8, 8]
     assert len(tokenize(["two"] * 100)) == 100
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("one " * 7, 9), ("one " * 100, 102), ("x" * 1_000_000, 9)])
+def test_a_text_that_must_be_read_in_full_is_refused_where_it_cannot(tmp_path: Path, text: str, tokens: int) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer())
+    tokenize = Tokenizer(str(tmp_path / "tokenizer.json"), 8)
+    assert [len(tokens) for tokens in tokenize(["one " * 6] * 9, whole=True)] == [8] * 9
+    with pytest.raises(ContextOverflow, match=r"input\[9\]") as caught:
+        tokenize([*["one " * 6] * 9, text], whole=True)
+    assert caught.value.detail["limit"] == 8
+    assert caught.value.detail["prompt"] >= tokens
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"model": {"type": "Nothing"}}'])
