@@ -97,10 +97,14 @@ class Access:
         if not self.known and self._marked:
             raise StorageUnavailable("the keys cannot be read now: see `mongarsctl status`")
         key = self._keys.get(_hash(text))
-        if key is None or (key.expires is not None and key.expires <= self.now()):
+        if key is None or not _lasts(key, self.now()):
             return None
         self._used[key.id] = self._clock.wall()
         return key
+
+    def holds(self, name: str) -> bool:
+        """Is there a key of this id that has not expired?"""
+        return any(key.id == name and _lasts(key, self.now()) for key in self._keys.values())
 
     def login(self, name: str) -> Login | None:
         return self._logins.get(name)
@@ -280,6 +284,10 @@ class Access:
         if not self._keys and not self._logins and self.known:
             self._marker.unlink(missing_ok=True)
             self._marked = False
+
+
+def _lasts(key: Key, now: float) -> bool:
+    return key.expires is None or now < key.expires
 
 
 def _hash(text: str) -> bytes:

@@ -34,6 +34,8 @@ from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.api.recall import ROUTES as RECALL
 from mongarsd.api.signin import Token, TokenRequest, create_token
+from mongarsd.api.ws.hub import HUB, Hub
+from mongarsd.api.ws.routes import ROUTES as WS
 from mongarsd.ground.status import (
     AvailableModel,
     BackupFile,
@@ -63,6 +65,7 @@ PUBLIC = (
     *RESPONSES,
     *ANTHROPIC,
     *FEEDBACK,
+    *WS,
     Route("GET", "/v1/models", models, "The models on this node", answer=(ModelList, ModelPage)),
     Route("GET", "/v1/models/{id:.+}", model, "One model", answer=(Model, ModelInfo)),
     Route("POST", "/v1/token", create_token, "A token for a user", TokenRequest, Token, open=True),
@@ -129,7 +132,10 @@ def _make(parts: Parts, *checks: Any) -> web.Application:
     app[BODIES] = Bodies()
     app[REGISTRY] = []
     app[ROUTES] = routes
+    app[HUB] = hub = Hub(parts)
     app.on_response_prepare.append(guard.add_headers)
+    app.on_shutdown.append(hub.drain)
+    app.on_cleanup.append(hub.close)
     for route in routes:
         guarded[app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect)] = route
         if route.method == "GET":

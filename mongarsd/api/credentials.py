@@ -21,7 +21,8 @@ from mongarsd.api.errors import Handler
 from mongarsd.api.openapi import Route
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import Forbidden, Unauthorized
-from mongarsd.memory.access.types import Scope
+from mongarsd.memory.access.access import Access
+from mongarsd.memory.access.types import Login, Scope
 
 #: Hex digits of a static key's hash that name its account. Useless to guess the key from.
 FINGERPRINT = 16
@@ -35,6 +36,7 @@ class Identity(NamedTuple):
     account: str  # "" where no key is needed
     scopes: frozenset[Scope]
     key: str = ""  # a key's id or fingerprint, "user:NAME", "uid:N" on the control socket; "" = nobody in particular
+    stamp: str = ""  # of a user's token: another one as soon as the token would no longer be taken, whatever its age
 
 
 _IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
@@ -120,7 +122,7 @@ def match(key: str, hashes: tuple[str, ...]) -> str:
 
 async def _identify(request: web.Request) -> Identity:
     parts = request.app[PARTS]
-    if not (parts.exposed or parts.settings.server.key_hashes or parts.memory.access.required):
+    if not _closed(parts):
         return LOOPBACK
     if known := await _known(parts, *credential(request)):
         return known
@@ -142,7 +144,31 @@ async def _known(parts: Parts, text: str, bearer: bool) -> Identity | None:
     login = access.login(claim.user) if claim else None
     if not claim or not login or not hmac.compare_digest(login.stamp.encode(), claim.stamp.encode()):
         return None
-    return Identity(login.user.account, frozenset(login.user.scopes), f"user:{login.user.name}")
+    return Identity(login.user.account, frozenset(login.user.scopes), f"user:{login.user.name}", _stamp(access, login))
+
+
+def holds(parts: Parts, who: Identity) -> bool:
+    """Would `who` still be let in? A token that only ran out ends nothing that was begun with it."""
+    access = parts.memory.access
+    if who.scopes is _ALL:
+        return True
+    if not who.key:
+        return not _closed(parts)
+    if name := who.key.removeprefix("user:") if who.stamp else "":
+        login = access.login(name)
+        return login is not None and hmac.compare_digest(_stamp(access, login), who.stamp)
+    return access.holds(who.key) or any(known[7:].startswith(who.key) for known in parts.settings.server.key_hashes)
+
+
+def _closed(parts: Parts) -> bool:
+    """Nobody gets in without a key."""
+    return bool(parts.exposed or parts.settings.server.key_hashes or parts.memory.access.required)
+
+
+def _stamp(access: Access, login: Login) -> str:
+    """Changes with the password, the secret of tokens, and what the user may do."""
+    scopes = " ".join(login.user.scopes)
+    return hmac.new(access.token_secret, f"{login.stamp} {login.user.account} {scopes}".encode(), "sha256").hexdigest()
 
 
 def _peer(request: web.Request) -> str:

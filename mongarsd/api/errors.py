@@ -153,7 +153,7 @@ def _http(error: web.HTTPException) -> Answer:
     message = error.text or ""
     if message == f"{error.status}: {error.reason}":  # aiohttp's own wording
         message = _WORDS.get(error.status, error.reason)
-    headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    headers = {name: error.headers[name] for name in ("Allow", "Upgrade") if name in error.headers}
     return Answer(error.status, _object(error.status, message, code=code), headers)
 
 

@@ -33,6 +33,7 @@ class Route(NamedTuple):
     streams: dict[str, Any] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     open: bool = False  # needs no key
     scope: Scope = Scope.CHAT  # what a key must allow
+    upgrade: bool = False  # to a WebSocket, which is then spoken as docs/api.md says
     owner: bool = False  # whatever the scope, this machine may while there is no key
 
 
@@ -86,7 +87,7 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": route.handler.__name__ + ("_admin" if route.path.startswith("/admin") else ""),
         "responses": {
-            "200" if content else "204": {"description": "Done", **({"content": content} if content else {})},
+            _success(route, bool(content)): {"description": "Done", **({"content": content} if content else {})},
             **{str(status): error for status in sorted(_statuses(route))},
         },
     }
@@ -105,11 +106,19 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     return operation
 
 
+def _success(route: Route, content: bool) -> str:
+    if route.upgrade:
+        return "101"
+    return "200" if content else "204"
+
+
 def _statuses(route: Route) -> set[int]:
     """Of the errors that a route of its kind may answer with: see api/errors.py and api/guard.py for when."""
     statuses = {400, 403, 421, 500, 503}
     if not route.open:
         statuses |= {401, 507}  # the account, and what is stored of it
+    if route.upgrade:
+        statuses |= {401, 426}  # the ticket
     if "{" in route.path:
         statuses |= {404, 409, 422}
     if route.method in ("POST", "PATCH") or route.body:

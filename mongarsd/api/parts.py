@@ -99,6 +99,9 @@ class HttpMetrics:
         self.stalled = metrics.counter(
             "mongarsd_http_connections_stalled_total", "Connections cut because the client read or sent too slowly."
         )
+        self.sockets = metrics.gauge("mongarsd_ws_sockets", "Open WebSockets.")
+        self.sessions = metrics.gauge("mongarsd_ws_sessions", "Sessions, also those without a socket.")
+        self.sockets_closed = metrics.counter("mongarsd_ws_closed_total", "WebSockets that ended.", ("reason",))
 
 
 @dataclass

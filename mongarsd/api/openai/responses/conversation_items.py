@@ -22,22 +22,43 @@ _new = msgspec.json.Decoder(NewItems)
 
 async def list_conversation_items(request: web.Request) -> web.Response:
     after, _, limit, order = page_of(request, USUAL, MAX_PAGE)
-    newest = order == "desc"
-    results = _results(request)
+    items, more = await items_after(
+        _store(request),
+        whose(request),
+        named(request),
+        after=after,
+        limit=limit,
+        newest_first=order == "desc",
+        results=_results(request),
+    )
+    return json(item_list(items, more))
+
+
+async def items_after(
+    store: Conversations,
+    account: str,
+    conversation: str,
+    *,
+    after: str,
+    limit: int,
+    newest_first: bool = False,
+    results: bool = False,
+) -> tuple[list[Item], bool]:
+    """At most `limit` items that follow the item `after`, and whether there are more. Raises NotFound."""
 
     def parts(turn: Turn) -> list[Item]:
         found = items_of(turn, results=results)
-        return found[::-1] if newest else found
+        return found[::-1] if newest_first else found
 
     items: list[Item] = []
     turn = ""
     if after:  # what is left of its turn comes first
-        last = await _turn(request, after)
+        last = await _turn(store, account, conversation, after)
         turn, whole = last.id, parts(last)
         items = whole[[one.id for one in whole].index(after) + 1 :]
-    page = await _store(request).turns(whose(request), named(request), after=turn, limit=limit, newest_first=newest)
+    page = await store.turns(account, conversation, after=turn, limit=limit, newest_first=newest_first)
     items += [item for one in page.items for item in parts(one)]
-    return json(item_list(items[:limit], len(items) > limit or bool(page.after)))
+    return items[:limit], len(items) > limit or bool(page.after)
 
 
 async def create_conversation_items(request: web.Request) -> web.Response:
@@ -49,13 +70,13 @@ async def create_conversation_items(request: web.Request) -> web.Response:
 
 async def get_conversation_item(request: web.Request) -> web.Response:
     name = request.match_info["item"]
-    turn = await _turn(request, name)
+    turn = await _turn(_store(request), whose(request), named(request), name)
     return json(next(one for one in items_of(turn, results=_results(request)) if one.id == name))
 
 
 async def delete_conversation_item(request: web.Request) -> web.Response:
     name = request.match_info["item"]
-    turn = await _turn(request, name)
+    turn = await _turn(_store(request), whose(request), named(request), name)
     left = without(turn, name)
     if left is None:
         await _store(request).delete_turn(whose(request), turn.id)
@@ -64,10 +85,10 @@ async def delete_conversation_item(request: web.Request) -> web.Response:
     return json(conversation_object(await _store(request).get(whose(request), named(request))))
 
 
-async def _turn(request: web.Request, item: str) -> Turn:
+async def _turn(store: Conversations, account: str, conversation: str, item: str) -> Turn:
     """The one that has this item. Raises NotFound."""
-    turn = await _store(request).turn(whose(request), turn_id(item))
-    if turn.conversation != named(request) or all(one.id != item for one in items_of(turn)):
+    turn = await store.turn(account, turn_id(item))
+    if turn.conversation != conversation or all(one.id != item for one in items_of(turn)):
         raise no_item(item)
     return turn
 

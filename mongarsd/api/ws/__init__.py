@@ -1,0 +1,1 @@
+"""/v1/ws: sessions that outlive their WebSockets."""

@@ -1,0 +1,69 @@
+"""response.create: the same work as POST /v1/responses, told as events of a session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from mongarsd.api import errors
+from mongarsd.api.openai.responses.events import Said
+from mongarsd.api.openai.responses.requests import ResponseRequest
+from mongarsd.api.openai.responses.work import Work, prepare
+from mongarsd.api.parts import Parts
+from mongarsd.api.ws.session import Session
+from mongarsd.ground.job import Delta, Finished
+
+
+class Respond:
+    """A response goes on whether or not somebody reads it. `stop` frees its slot at once."""
+
+    def __init__(self, parts: Parts, session: Session, name: str, body: ResponseRequest) -> None:
+        self._parts, self._session, self._name, self._body = parts, session, name, body
+        self._account = session.who.account
+        self._following: asyncio.Task[object] | None = None
+        self._stopped = self._said = False
+
+    async def run(self) -> None:
+        """Raises MongarsError before the first event."""
+        work = await prepare(self._parts, self._account, self._body)
+        events = work.events()
+
+        async def deliver(delta: Delta) -> None:
+            if said := events.delta(delta):
+                await self._send(said)
+
+        try:
+            response, _ = await work.finish(await self._follow(work, deliver))
+            last = events.end(response)
+        except Exception as error:
+            if not self._said:
+                raise
+            told = errors.answer(error).error
+            last = events.failed(told["code"], told["message"], told["param"])
+        await self._send(last)
+
+    def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            if self._following:
+                self._following.cancel()
+
+    async def _follow(self, work: Work, deliver: Callable[[Delta], Awaitable[None]]) -> Finished | None:
+        """None: it was stopped."""
+        if self._stopped:
+            return None
+        self._following = asyncio.current_task()
+        assert self._following
+        try:
+            return await work.follow(deliver)
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            self._following.uncancel()
+            return None
+        finally:
+            self._following = None
+
+    async def _send(self, events: Sequence[Said]) -> None:
+        self._said = True
+        await self._session.send([one.data for one in events], self._name)

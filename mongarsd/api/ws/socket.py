@@ -1,0 +1,106 @@
+"""One WebSocket of a session: a loop that reads commands, and a task that writes events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from mongarsd.api.ws import envelope
+from mongarsd.api.ws.closing import CLIENT, FLOOD, LOST, TOO_LARGE, Reason
+from mongarsd.api.ws.dispatch import Dispatcher
+from mongarsd.api.ws.hub import Hub
+from mongarsd.api.ws.session import Session
+
+HEARTBEAT = 30.0  # seconds
+MAX_MESSAGE = 1024 * 1024  # bytes
+
+
+def upgrade() -> web.WebSocketResponse:
+    """Without deflate, which takes up to 300 kB a socket. With a limit of 0 the writer waits after every frame while
+    the transport holds 64 KiB: what has to wait does so in the session's log, which is bounded."""
+    return web.WebSocketResponse(
+        heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, writer_limit=0, decode_text=False
+    )
+
+
+class Socket:
+    def __init__(self, hub: Hub, session: Session, ws: web.WebSocketResponse) -> None:
+        """`ws`: prepared."""
+        self._hub, self._session, self._ws = hub, session, ws
+        self._reason: Reason | None = None
+        self._aside = b""
+
+    async def serve(self, first: Sequence[bytes]) -> None:
+        """Until it is closed. The session is attached to it; the frames `first` come before its events."""
+        metrics = self._hub.parts.http
+        metrics.sockets.set(metrics.sockets[()] + 1)
+        writer = self._hub.tasks.spawn("writer", self._write(first))
+        try:
+            await self._read()
+        finally:
+            writer.cancel()
+            self._session.detach(self)
+            self._hub.left(self._session)
+            metrics.sockets.set(metrics.sockets[()] - 1)
+            metrics.sockets_closed.add((self._reason or self._why()).word)
+
+    def close(self, reason: Reason) -> None:
+        if self._reason is None and not self._ws.closed:
+            self._reason = reason
+            self._hub.tasks.spawn("close", self._close(reason))
+
+    def tell(self, frame: bytes) -> None:
+        self._aside = frame
+        self._session.wake.set()
+
+    async def _read(self) -> None:
+        dispatcher = Dispatcher(self._hub, self._session)
+        async for message in self._ws:
+            if message.type is WSMsgType.ERROR:
+                break
+            answer = await dispatcher.take(message.data, text=message.type is WSMsgType.TEXT)
+            if answer:
+                await self._ws.send_frame(answer, WSMsgType.TEXT)
+            if dispatcher.flooded:
+                self.close(FLOOD)
+
+    async def _write(self, first: Sequence[bytes]) -> None:
+        session = self._session
+        try:
+            for frame in first:
+                await self._ws.send_frame(frame, WSMsgType.TEXT)
+            while session.reader is self:
+                if self._aside:
+                    aside, self._aside = self._aside, b""
+                    await self._ws.send_frame(aside, WSMsgType.TEXT)
+                elif event := session.next():
+                    await self._ws.send_frame(event, WSMsgType.TEXT)
+                else:
+                    await session.wake.wait()
+        except ConnectionError:
+            pass  # the reading loop ends too
+
+    async def _close(self, reason: Reason) -> None:
+        """Without waiting for a reader that may never read: the connection ends when its buffer is empty, or when it
+        was full for `server.write_timeout`."""
+        await self._ws.close(code=reason.code, message=reason.text.encode(), drain=False)
+
+    def _why(self) -> Reason:
+        """Nobody here closed it."""
+        if self._ws.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+            return TOO_LARGE
+        return CLIENT if self._ws.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY) else LOST
+
+
+def opened(session: Session, *, resumed: bool, after: int, keep: int) -> bytes:
+    return envelope.unnumbered(
+        envelope.event("session.opened", session=session.name, resumed=resumed, keep=keep, after=after)
+    )
+
+
+def gap(session: Session | None, after: int) -> bytes | None:
+    """What is missing after `after`; None = nothing. Without a session everything is."""
+    if session and session.log.first <= after + 1:
+        return None
+    return envelope.unnumbered(envelope.event("session.gap", after=after, next=session.log.first if session else None))
