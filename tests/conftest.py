@@ -11,6 +11,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Some 150 daemons and workers are started, and 240 modules compiled for each would be half a minute of processor time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 STATE = Path(__file__).parent.parent / ".cache" / "state"  # the one that `make run` uses
 
 
