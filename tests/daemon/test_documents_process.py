@@ -85,7 +85,7 @@ def test_a_bomb_fails_and_the_daemon_lives(daemon: DaemonProcess, tmp_path: Path
 
 def test_a_file_too_large_is_refused_with_numbers(daemon: DaemonProcess, tmp_path: Path) -> None:
     with (tmp_path / "big.txt").open("wb") as file:
-        file.truncate(500_000_000)
+        file.truncate(70_000_000)
     done = mongarsctl(daemon, "memory", "add", str(tmp_path))
     assert done.returncode == 1
     assert "67108864" in done.stderr

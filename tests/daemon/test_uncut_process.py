@@ -23,7 +23,7 @@ from mongarsd.inference.models.store import ModelStore
 
 CONTEXT = 4096
 TEXT = "Once upon a time there was a very long story. " * 6
-ANSWER = 3000  # tokens: long enough to be killed in
+ANSWER = 1000  # tokens: long enough to be killed in
 ENV = {"MONGARSD_INFERENCE_SLOTS": "2", "MONGARSD_INFERENCE_CONTEXT": str(CONTEXT)}
 
 

@@ -13,8 +13,7 @@ def build_pdf(pages: Sequence[str], *, catalogue: str = "") -> bytes:
 
 def bomb_pdf(size: int = 1 << 30, rounds: int = 2) -> bytes:
     """A few KB that inflate to `size` bytes of content."""
-    packer = zlib.compressobj(9)
-    data = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    data = _spaces(size)
     for _ in range(rounds - 1):
         data = zlib.compress(data, 9)
     filters = " ".join(["/FlateDecode"] * rounds)
@@ -24,6 +23,17 @@ def bomb_pdf(size: int = 1 << 30, rounds: int = 2) -> bytes:
 def endless_pdf(pages: int = 4000, lines: int = 400) -> bytes:
     """Every page shows the same content: a small file, and hours of work."""
     return assemble([_content("\n".join(["word"] * lines))], repeat=pages)
+
+
+def _spaces(size: int) -> bytes:
+    """So many, a multiple of a MiB, as zlib packs them, without packing them: a block that ends in a full flush may be
+    said again, and the checksum of equal bytes is a formula (RFC 1950)."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    low = 1 + size * ord(" ")
+    high = size + size * (size + 1) // 2 * ord(" ")
+    checksum = (high % 65521 << 16) + low % 65521
+    return b"\x78\xda" + block * (size >> 20) + packer.flush() + checksum.to_bytes(4, "big")
 
 
 def _content(text: str) -> tuple[str, bytes]:

@@ -76,7 +76,7 @@ async def test_closing_it_ends_the_child(tmp_path: Path) -> None:
     def written() -> str:
         return Path(f"/proc/{child}/io").read_text().split("wchar: ")[1].split()[0]
 
-    (tmp_path / "file").write_bytes(b"All work and no play. " * 400_000)
+    (tmp_path / "file").write_bytes(b"All work and no play. " * 40_000)
     others = await asyncio.to_thread(children)
     reading = read_chunks(tmp_path / "file", "a.txt", most=100, overlap=0)
     await anext(reading)
