@@ -152,10 +152,10 @@ def test_the_real_daemon_gives_slots_back_says_so_and_still_answers(tmp_path: Pa
         before = model()["slots"]
         meminfo.write_text("MemAvailable: 30000 kB")
         limit = time.monotonic() + 20
-        while not (model()["state"] == "ready" and model()["slots"] != before):
+        while (now := model())["state"] != "ready" or now["slots"] == before:
             assert time.monotonic() < limit, daemon.log
             time.sleep(0.1)
-        assert "memory was short" in str(model()["reduced"])
+        assert "memory was short" in str(now["reduced"])
         (warning,) = daemon.admin("/admin/status")["warnings"]
         assert "memory is short: only 31 MB are free" in warning
         assert daemon.chat(daemon.connect(), max_tokens=5).status == 200
