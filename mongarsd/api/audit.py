@@ -1,4 +1,5 @@
-"""Every action of an administrator that changes something goes into the audit log, whether it worked or not."""
+"""Every action of an administrator that changes something goes into the audit log, whether it worked or not, and so
+does looking at what is somebody's: what names its target."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def target(request: web.Request, name: str) -> None:
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """After the check of scopes: what is refused there is no action."""
     route = request.app[GUARDED].get(request.match_info.route)
-    if not route or route.method == "GET" or route.scope is not Scope.ADMIN:
+    if not route or route.scope is not Scope.ADMIN:
         return await handler(request)
     status = _CLIENT_GONE
     try:
@@ -41,7 +42,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
             status = errors.status(error)
         raise
     finally:
-        await _record(request, f"{route.method} {route.path}", status)
+        if route.method != "GET" or _TARGET in request:
+            await _record(request, f"{route.method} {route.path}", status)
 
 
 async def _record(request: web.Request, what: str, status: int) -> None:

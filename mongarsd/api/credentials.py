@@ -117,7 +117,12 @@ def match(key: str, hashes: tuple[str, ...]) -> str:
     """The fingerprint of `key` if its hash is among `hashes`, else "". The time tells nothing about which."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     found = [hmac.compare_digest(f"sha256:{digest}", known) for known in hashes]
-    return digest[:FINGERPRINT] if any(found) else ""
+    return fingerprint(f"sha256:{digest}") if any(found) else ""
+
+
+def fingerprint(known: str) -> str:
+    """The account of a static key, by its hash "sha256:…"."""
+    return known.removeprefix("sha256:")[:FINGERPRINT]
 
 
 async def _identify(request: web.Request) -> Identity:

@@ -8,9 +8,11 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
+from mongarsd.api.audit import target
 from mongarsd.api.body import decode
+from mongarsd.api.credentials import fingerprint
 from mongarsd.api.parts import PARTS
-from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.errors import BadRequest, NotFound
 from mongarsd.memory.accounts import LOCAL
 from mongarsd.memory.conversations.export import Form, export
 
@@ -52,6 +54,7 @@ async def memory_backup(request: web.Request) -> web.Response:
 
 async def memory_restore(request: web.Request) -> web.Response:
     body = await decode(request, _restore_decoder)
+    target(request, body.name)
     return _json(await request.app[PARTS].memory.restore(body.name))
 
 
@@ -67,21 +70,35 @@ async def memory_accounts(request: web.Request) -> web.Response:
 async def memory_account(request: web.Request) -> web.Response:
     body = await decode(request, _change_decoder)
     changes = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
-    return _json(await request.app[PARTS].memory.accounts.change(request.match_info["id"], **changes))
+    name = request.match_info["id"]
+    target(request, f"{name} ({', '.join(f'{field}={value}' for field, value in changes.items())})")
+    await _check_account(request, name)
+    return _json(await request.app[PARTS].memory.accounts.change(name, **changes))
 
 
 async def memory_export(request: web.Request) -> web.StreamResponse:
-    """?account=ID&form=json|markdown"""
-    form = request.query.get("form", "json")
+    """?account=ID&form=json|markdown. Fails now, not half-way."""
+    form, account = request.query.get("form", "json"), request.query.get("account", LOCAL)
     if form not in _TYPES:
         raise BadRequest("form: json or markdown", param="form")
+    target(request, account)
+    await _check_account(request, account)
     store = request.app[PARTS].memory.conversations
-    await store.list(request.query.get("account", LOCAL), limit=1)  # fails now, not half-way
+    await store.list(account, limit=1)
     response = web.StreamResponse(headers={"Content-Type": _TYPES[form], "Cache-Control": "no-store"})
     await response.prepare(request)
-    async for piece in export(store, request.query.get("account", LOCAL), cast(Form, form)):
+    async for piece in export(store, account, cast(Form, form)):
         await response.write(piece.encode())
     return response
+
+
+async def _check_account(request: web.Request, name: str) -> None:
+    """One that a key or user has, or something was stored for: a name that nobody has is a slip of the pen. Raises
+    NotFound."""
+    parts = request.app[PARTS]
+    unstored = {LOCAL, *map(fingerprint, parts.settings.server.key_hashes)}
+    if name not in unstored and all(one.id != name for one in await parts.memory.accounts.list()):
+        raise NotFound("there is no such account: see `mongarsctl accounts list`", param="account")
 
 
 def _json(value: Any) -> web.Response:

@@ -121,6 +121,8 @@ def _statuses(route: Route) -> set[int]:
         statuses |= {401, 426}  # the ticket
     if "{" in route.path:
         statuses |= {404, 409, 422}
+    if route.scope is Scope.ADMIN:
+        statuses |= {404}  # an account, named in the query
     if route.method in ("POST", "PATCH") or route.body:
         # a body, which may carry a password, and mostly a job or a source
         statuses |= {401, 404, 408, 409, 413, 415, 417, 422, 429, 502, 504}

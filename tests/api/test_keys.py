@@ -243,6 +243,27 @@ async def test_the_control_socket_is_the_owner(memory: Memory) -> None:
         assert memory.accounts.limited("family").jobs is None
 
 
+async def test_an_account_that_nobody_has_is_not_made_by_a_slip_of_the_pen(memory: Memory) -> None:
+    """And whose conversations were exported is logged."""
+    async with serve(make=make_admin_app, parts=fake_parts(memory=memory, key_hashes=(STATIC,))) as served:
+        await key(served, account="ana")
+        for name in ("ana", "local", STATIC[7:23]):
+            await served.json("POST", f"/admin/memory/accounts/{name}", json={"jobs": 2, "tokens_per_minute": 9})
+        refused = await served.json("POST", "/admin/memory/accounts/anna", 404, json={"jobs": 2})
+        assert "accounts list" in refused["error"]["message"]
+        await served.json("GET", "/admin/memory/export?account=anna", 404)
+        async with served.client.get(served.url + "/admin/memory/export?account=ana") as response:
+            assert (response.status, await response.text()) == (200, "")
+        accounts = await served.json("GET", "/admin/memory/accounts")
+        assert {one["id"] for one in accounts} == {"ana", "local", STATIC[7:23]}
+        log = [(one.what, one.target, one.status) for one in await memory.audit.newest(3)]
+        assert log == [
+            ("GET /admin/memory/export", "ana", 200),
+            ("GET /admin/memory/export", "anna", 404),
+            ("POST /admin/memory/accounts/{id}", "anna (jobs=2)", 404),
+        ]
+
+
 async def test_limits_are_told_and_kept(memory: Memory) -> None:
     parts = fake_parts(memory=memory)
     parts.clock = parts.rates._clock = clock = FakeClock()
