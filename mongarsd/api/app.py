@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRoute
 
-from mongarsd.api import access, admin, audit, credentials, errors, guard, memory, reuse
+from mongarsd.api import access, admin, audit, credentials, errors, expect, guard, memory, reuse
 from mongarsd.api.admin import PullRequest
 from mongarsd.api.anthropic.answers import ModelInfo, ModelPage
 from mongarsd.api.anthropic.routes import ROUTES as ANTHROPIC
@@ -29,7 +29,6 @@ from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embe
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
 from mongarsd.api.openai.responses.routes import ROUTES as RESPONSES
-from mongarsd.api.openai.upload import OVERHEAD
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.api.recall import ROUTES as RECALL
@@ -124,7 +123,14 @@ def make_admin_app(parts: Parts) -> web.Application:
 
 def _make(parts: Parts, *checks: Any) -> web.Application:
     app = web.Application(
-        middlewares=[access.middleware, errors.middleware, *checks, audit.middleware, reuse.middleware]
+        middlewares=[
+            access.middleware,
+            errors.middleware,
+            *checks,
+            expect.middleware,
+            audit.middleware,
+            reuse.middleware,
+        ]
     )
     routes = (*PUBLIC, *ADMIN)
     guarded: dict[AbstractRoute, Route] = {}
@@ -137,20 +143,8 @@ def _make(parts: Parts, *checks: Any) -> web.Application:
     app.on_shutdown.append(hub.drain)
     app.on_cleanup.append(hub.close)
     for route in routes:
-        guarded[app.router.add_route(route.method, route.path, route.handler, expect_handler=_expect)] = route
+        guarded[app.router.add_route(route.method, route.path, route.handler, expect_handler=expect.not_yet)] = route
         if route.method == "GET":
-            guarded[app.router.add_route("HEAD", route.path, route.handler)] = route
+            guarded[app.router.add_route("HEAD", route.path, route.handler, expect_handler=expect.not_yet)] = route
     app[GUARDED] = guarded
     return app
-
-
-async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """`Expect: 100-continue`, answered here because aiohttp does it before any middleware."""
-    settings = request.app[PARTS].settings
-    if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        return errors.answer(web.HTTPExpectationFailed(text="only 100-continue can be expected here")).response()
-    most = settings.documents.max_file + OVERHEAD if guard.takes_form(request) else settings.server.max_body
-    if (request.content_length or 0) <= most:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    return None
