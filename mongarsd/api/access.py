@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from mongarsd.api.connection import Connection, address
+from mongarsd.api.connection import address
 from mongarsd.api.errors import Handler
 from mongarsd.api.parts import PARTS
 
@@ -19,8 +19,6 @@ MAX_PATH = 200
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if isinstance(request.protocol, Connection):
-        request.protocol.on_time()
     clock = request.app[PARTS].clock
     begin = clock.monotonic()
     client = address(request.transport) or "local"  # now: a client that goes away takes its address along

@@ -3,6 +3,9 @@
 A client that stops reading fills the socket's buffer, then the transport's; the transport pauses writing. If it does
 not resume within `write_timeout` the connection is cut, which cancels the handler, which closes the executor's
 iterator, which frees the slot. Nothing of this costs anything per token.
+
+A header must be whole `header_timeout` after the connection was made, or after a later one began. What of it came with
+the request before counts as nothing: then KEEP_ALIVE ends the connection, as any idle one.
 """
 
 from __future__ import annotations
@@ -35,10 +38,32 @@ SEND_BUFFER = 128 * 1024
 MAX_PIPELINED = 16
 
 
+class Deadline:
+    __slots__ = ("_timer",)
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._timer is not None
+
+    def start(self, seconds: float, miss: Callable[[], None]) -> None:
+        """0 = never."""
+        self.stop()
+        if seconds:
+            self._timer = asyncio.get_running_loop().call_later(seconds, miss)
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
 class Connection(web.RequestHandler):
     """`parts.settings` is read at every use, so limits change with a reload."""
 
-    __slots__ = ("_address", "_admitted", "_connections", "_deadline", "_listener", "_parts")
+    __slots__ = ("_address", "_admitted", "_connections", "_header", "_listener", "_parts", "_written")
 
     def __init__(self, server: web.Server, parts: Parts, connections: Connections, listener: str) -> None:
         super().__init__(
@@ -54,7 +79,8 @@ class Connection(web.RequestHandler):
         self._listener = listener
         self._address = ""
         self._admitted = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._header = Deadline()  # runs while one is due
+        self._written = Deadline()  # runs while the client does not read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         settings = self._parts.settings.server
@@ -71,10 +97,11 @@ class Connection(web.RequestHandler):
         self._parts.http.connections.set(self._connections.total, self._listener)
         _tune(stream, settings.write_timeout)
         super().connection_made(transport)
-        self._cut_after(settings.header_timeout)
+        self._header.start(settings.header_timeout, self._cut)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.on_time()
+        self._header.stop()
+        self._written.stop()
         if self._admitted:
             self._admitted = False
             self._connections.leave(self._address)
@@ -84,33 +111,25 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not self._admitted:
             return
+        idle, before = self._waiter is not None and not self._waiter.done(), self._request_count
         super().data_received(data)
+        if self._request_count > before:
+            self._header.stop()
+        elif idle and not self._header.running:
+            self._header.start(self._parts.settings.server.header_timeout, self._cut)
         if len(self._messages) >= MAX_PIPELINED and self.transport:
             log.info("cut the connection of %s: it does not wait for answers", self._address or "a local client")
             self.transport.abort()
 
-    def on_time(self) -> None:
-        """The header has come (said by `access.py`), or the reader has caught up: nothing is overdue."""
-        if self._deadline:
-            self._deadline.cancel()
-            self._deadline = None
-
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._cut_after(self._parts.settings.server.write_timeout)
+        self._written.start(self._parts.settings.server.write_timeout, self._cut)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.on_time()
-
-    def _cut_after(self, seconds: float) -> None:
-        """0 = never."""
-        self.on_time()
-        if seconds:
-            self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut)
+        self._written.stop()
 
     def _cut(self) -> None:
-        self._deadline = None
         self._parts.http.stalled.add()
         log.info("cut the connection of %s: it sent or read too slowly", self._address or "a local client")
         if self.transport:
@@ -120,7 +139,6 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """aiohttp could not parse the request, or a handler failed outside of `errors.middleware`."""
-        self.on_time()
         if request.writer.output_size:
             raise ConnectionResetError("the answer failed half-way")
         if status < 500:

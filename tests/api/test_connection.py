@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import json
 import socket
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from fakes.executor import FakeExecutor
 from fakes.served import Served, serve
+from msgspec import structs
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
@@ -71,6 +74,56 @@ async def test_a_header_in_time_keeps_the_connection() -> None:
             await asyncio.sleep(0.08)
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("begin", [b"G", b"GET /healthz HTTP/1.1\r\nHost: loc"])
+async def test_a_later_header_that_does_not_come_is_not_waited_for_either(begin: bytes) -> None:
+    async with serve(header_timeout=0.05) as served:
+        reader, writer = await asyncio.open_connection(*served.address)
+        for _ in range(2):
+            writer.write(GET)
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(b'{"status":"ok"}'))
+        writer.write(begin)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert served.parts.http.stalled[()] == 1
+        writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
+
+
+async def test_a_header_that_trickles_is_cut_and_one_in_pieces_is_not() -> None:
+    async with serve(header_timeout=0.4) as served:
+        reader, writer = await asyncio.open_connection(*served.address)
+        for start in range(0, len(GET), 20):
+            writer.write(GET[start : start + 20])
+            await asyncio.sleep(0.01)
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(b'{"status":"ok"}'))
+        writer.write(b"GET /healthz HTTP/1.1\r\n")
+        for _ in range(200):  # each piece comes in time, the whole does not
+            if served.parts.http.stalled[()]:
+                break
+            writer.write(b"X: 1\r\n")
+            await asyncio.sleep(0.02)
+        assert served.parts.http.stalled[()] == 1
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_who_reads_nothing_gains_no_time_by_asking_for_more() -> None:
+    executor = FakeExecutor(["x" * 4096] * 5000)
+    async with serve(executor, write_timeout=0.3) as served:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(served.address)
+        sock.sendall(POST)  # its answer of 20 MB waits in the transport, and the handler for that
+        await until(lambda: bool(executor.jobs) and executor.running == 0)
+        sock.sendall(GET)
+        await until(lambda: served.parts.http.stalled[()] == 1)
+        sock.close()
 
 
 @pytest.mark.parametrize(
@@ -156,16 +209,58 @@ async def test_a_client_that_sends_far_ahead_cannot_leave_its_job_behind() -> No
         writer.close()
 
 
+EXPECTING = (
+    b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Expect: 100-continue\r\nContent-Length: 15\r\n"
+)
+
+
 async def test_expect_continue(served: Served) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     body = b'{"prompt": "x"}'
     reader, writer = await asyncio.open_connection(*served.address)
-    writer.write(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    writer.write(EXPECTING + b"\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(body)
     assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
+
+
+async def test_no_body_is_asked_for_before_the_key_and_the_rate_are_checked() -> None:
+    key = b"X-API-Key: secret\r\n"
+    async with serve(key_hashes=(f"sha256:{hashlib.sha256(b'secret').hexdigest()}",)) as served:
+        settings = served.parts.settings
+        served.parts.settings = structs.replace(
+            settings, accounts=structs.replace(settings.accounts, requests_per_minute=1)
+        )
+        for more, status in (
+            (b"", b"401"),
+            (b"X-API-Key: wrong\r\n", b"401"),
+            (b"Origin: http://elsewhere.example\r\n" + key, b"403"),
+            (key, b"100"),
+            (key, b"429"),
+        ):
+            reader, writer = await asyncio.open_connection(*served.address)
+            writer.write(EXPECTING + more + b"\r\n")
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert head.split()[1] == status
+            writer.close()
+            await writer.wait_closed()
+    assert not served.executor.jobs
+
+
+async def test_a_body_that_is_too_large_is_not_asked_for(served: Served) -> None:
+    large = EXPECTING.replace(b"Content-Length: 15", b"Content-Length: %d" % (1 << 40))
+    reader, writer = await asyncio.open_connection(*served.address)
+    writer.write(large + b"\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_http_1_0_expects_nothing(served: Served) -> None:
+    answer = await exchange(served, EXPECTING.replace(b"HTTP/1.1", b"HTTP/1.0") + b'\r\n{"prompt": "x"}')
+    assert answer.startswith(b"HTTP/1.0 200 ")
 
 
 async def test_expect_anything_else(served: Served) -> None:
