@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
+from mongarsd.client.calls.access import AccountChange
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean, table
@@ -25,31 +24,11 @@ AUDIT = examples("mongarsctl audit", "mongarsctl audit --limit 500 --json")
 _FIELDS = {"requests_per_minute": "requests a minute", "tokens_per_minute": "tokens a minute", "jobs": "jobs at once"}
 
 
-class Limits(Struct):
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    jobs: int | None = None
-
-
-class Account(Struct):
-    id: str
-    created: float
-    settings: Limits
-
-
-class Action(Struct):
-    at: float
-    who: str
-    what: str
-    target: str
-    status: int
-
-
 @app.command("list", epilog=examples("mongarsctl accounts list"))
 @connected
 def list_(client: Client, json: Json = False) -> None:
     """List the accounts and their own limits."""
-    accounts = client.get("/admin/memory/accounts", list[Account])
+    accounts = client.accounts()
     if json:
         print(_json(accounts))
         return
@@ -72,10 +51,14 @@ def set_(
     jobs: Annotated[str | None, typer.Option(help="At once; 0 = no limit, or default.")] = None,
 ) -> None:
     """Give an account limits of its own; `default` = those of the settings."""
-    given = dict(zip(_FIELDS, (requests, tokens, jobs), strict=True))
-    body = {name: _number(text) for name, text in given.items() if text is not None}
-    path = f"/admin/memory/accounts/{quote(account, safe='')}"
-    now = client.send("POST", path, Account, body)
+    changes: AccountChange = {}
+    if requests is not None:
+        changes["requests_per_minute"] = _number(requests)
+    if tokens is not None:
+        changes["tokens_per_minute"] = _number(tokens)
+    if jobs is not None:
+        changes["jobs"] = _number(jobs)
+    now = client.change_account(account, **changes)
     for name, words in _FIELDS.items():
         print(f"{words}: {_said(getattr(now.settings, name))}")
 
@@ -87,7 +70,7 @@ def audit(
     json: Json = False,
 ) -> None:
     """Show what administrators did, newest first."""
-    actions = client.get(f"/admin/audit?limit={limit}", list[Action])
+    actions = client.audit(limit=limit)
     if json:
         print(_json(actions))
         return

@@ -1,4 +1,4 @@
-"""How every command group is made: plain help with examples, no rich, and Failure as the one way to fail."""
+"""How every command group is made: plain help with examples, no rich, and MongarsError as the one way to fail."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.terminal import RED, paint
+from mongarsd.client.errors import MongarsError
+from mongarsd.ctl.exits import Exit, Failure, exit_code
+from mongarsd.ctl.terminal import RED, clean, paint
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 class Group(TyperGroup):
-    """Prints a Failure of any command below it and exits with its code; Ctrl-C is an exit like any other."""
+    """Prints the error of any command below it and exits with its code; Ctrl-C is an exit like any other."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except Failure as failure:
-            print(f"{paint('mongarsctl:', RED, sys.stderr)} {failure.message}", file=sys.stderr)
-            raise typer.Exit(failure.code) from None
+        except MongarsError as error:
+            message = error.message if isinstance(error, Failure) else clean(error.message)
+            print(f"{paint('mongarsctl:', RED, sys.stderr)} {message}", file=sys.stderr)
+            raise typer.Exit(exit_code(error)) from None
         except KeyboardInterrupt:
             print(file=sys.stderr)
             raise typer.Exit(Exit.INTERRUPTED) from None

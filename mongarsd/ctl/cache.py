@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.terminal import clean, pairs, table
 from mongarsd.ctl.units import size
@@ -19,7 +19,7 @@ _WHERE = {"kv": "model's own memory", "ram": "RAM", "disk": "disk"}
 @connected
 def status(client: Client, json: Json = False) -> None:
     """Show what is stored, and how much it saved since the start."""
-    cache = client.get("/admin/cache", CacheStatus)
+    cache = client.cache()
     print(_json(cache) if json else "\n".join(render(cache)))
 
 
@@ -27,7 +27,7 @@ def status(client: Client, json: Json = False) -> None:
 @connected
 def clear(client: Client, json: Json = False) -> None:
     """Forget everything that is stored of prompts and answers, on disk too. Running answers go on."""
-    cache = client.send("DELETE", "/admin/cache", CacheStatus)
+    cache = client.clear_cache()
     print(_json(cache) if json else "The caches of prompts and answers are empty.")
 
 

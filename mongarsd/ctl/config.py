@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json as stdlib_json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
+from mongarsd.client import Client
 from mongarsd.ctl import server
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean, clean_text
@@ -23,7 +23,7 @@ app = make_app("Show and check the settings, make an API key.", examples("mongar
 @connected
 def show(client: Client, json: Json = False) -> None:
     """Show the settings that the daemon runs with. Secrets are hidden."""
-    settings = client.get("/admin/config", dict[str, dict[str, Any]])
+    settings = client.config()
     if json:
         print(msgspec.json.format(msgspec.json.encode(settings), indent=2).decode())
         return

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mongarsd.ctl import places
-from mongarsd.ctl.client import Client
+from mongarsd.client import Client
 
 _SOCKET = Annotated[
     Path | None,
@@ -41,7 +39,8 @@ _OPTIONS = {"socket": _SOCKET, "url": _URL, "key": _KEY}
 
 
 def make_client(socket: Path | None = None, url: str | None = None, key: str | None = None) -> Client:
-    return Client(places.control_sockets(socket, os.environ), url, key)
+    """A person sees at once that the node is busy, and decides."""
+    return Client(url, key=key, socket=None if url else socket, retries=0)
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
+from mongarsd.client.calls.files import StoredFile
+from mongarsd.client.errors import TooLarge
 from mongarsd.ctl import sync
 from mongarsd.ctl.app import Json, examples
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.form import FileForm
-from mongarsd.ctl.sync import StoredFile
 from mongarsd.ctl.terminal import clean, note, table
 from mongarsd.ctl.units import size
 
 T = TypeVar("T")
 
 LOOK = 0.5  # seconds between two looks at the progress
-PAGE = 100
 
 ADD = examples(
     "mongarsctl memory add manual.pdf",
@@ -34,30 +31,6 @@ ADD = examples(
     "mongarsctl memory add ~/notes --store notes --remove",
 )
 DOCUMENTS = examples("mongarsctl memory documents", "mongarsctl memory documents --store notes")
-
-
-class FileCounts(Struct):
-    in_progress: int
-    completed: int
-    failed: int
-    total: int
-
-
-class VectorStore(Struct):
-    id: str
-    name: str
-    usage_bytes: int
-    file_counts: FileCounts
-
-
-class Uploaded(Struct):
-    id: str
-
-
-class Page(Struct):
-    data: list[msgspec.Raw]
-    has_more: bool
-    last_id: str | None = None
 
 
 _Name = Annotated[str, typer.Option("--store", help="Name of the store; made if it is not there.")]
@@ -78,12 +51,12 @@ def add(
     if not root.exists():
         raise Failure(f"there is no {clean(str(path))}", Exit.USAGE)
     local = _local(root)
-    target = next((one for one in _stores(client) if one.name == store), None)
+    target = next((one for one in client.stores() if one.name == store), None)
     if target is None:
-        target = client.send("POST", "/v1/vector_stores", VectorStore, {"name": store})
-    plan = sync.plan(root, local, _files(client, target.id))
+        target = client.create_store(store)
+    plan = sync.plan(root, local, client.stored_files(target.id))
     refused = {str(one) for one in (*plan.new, *plan.changed) if not _send(client, target.id, one)}
-    _delete(client, [file for file in plan.stale if file.path not in refused])
+    _delete(client, [file for file in plan.stale if sync.path_of(file) not in refused])
     if remove:
         _delete(client, plan.gone)
     print(
@@ -103,7 +76,7 @@ def documents(
     json: Json = False,
 ) -> None:
     """Show what can be searched."""
-    stores = list(_stores(client))
+    stores = list(client.stores())
     if store is None:
         rows = [
             (clean(one.name) or "-", str(one.file_counts.total), str(one.file_counts.in_progress),
@@ -117,7 +90,7 @@ def documents(
     if found is None:
         names = ", ".join(clean(one.name) for one in stores) or "none"
         raise Failure(f"there is no store {clean(store)}; there are: {names}", Exit.NOT_FOUND)
-    files = list(_files(client, found.id))
+    files = list(client.stored_files(found.id))
     if json:
         print(_json(files))
         return
@@ -153,34 +126,31 @@ def _send(client: Client, store: str, path: Path) -> bool:
     """False = the daemon does not take it, and the others may go on. Raises Failure."""
     note(f"sending {clean(path.name)}")
     try:
-        file = client.send("POST", "/v1/files", Uploaded, _readable(path, FileForm))
-    except Failure as failure:
-        if failure.reason != "request_too_large":
-            raise
-        print(f"{clean(path.name)}: {failure.message}", file=sys.stderr)
+        file = _readable(path, client.upload)
+    except TooLarge as error:
+        print(f"{clean(path.name)}: {clean(error.message)}", file=sys.stderr)
         return False
-    attributes = {sync.PATH: str(path)}
-    client.send("POST", f"/v1/vector_stores/{store}/files", Uploaded, {"file_id": file.id, "attributes": attributes})
+    client.store_file(store, file.id, attributes={sync.PATH: str(path)})
     return True
 
 
 def _delete(client: Client, files: list[StoredFile]) -> None:
     for file in files:
-        client.send("DELETE", f"/v1/files/{file.id}", Uploaded)
+        client.delete_file(file.id)
 
 
 def _wait(client: Client, store: str, paths: set[str]) -> None:
     """Raises Failure when one of `paths` could not be read."""
     shown = -1
     while True:
-        counts = client.get(f"/v1/vector_stores/{store}", VectorStore).file_counts
+        counts = client.store(store).file_counts
         if not counts.in_progress:
             break
         if counts.in_progress != shown:
             shown = counts.in_progress
             note(f"{shown} of {counts.total} files are still being read")
         time.sleep(LOOK)
-    failed = [file for file in _files(client, store) if file.status == "failed" and file.path in paths]
+    failed = [file for file in client.stored_files(store) if file.status == "failed" and sync.path_of(file) in paths]
     for file in failed:
         print(f"{clean(file.filename)}: {_why(file)}", file=sys.stderr)
     if failed:
@@ -189,24 +159,6 @@ def _wait(client: Client, store: str, paths: set[str]) -> None:
 
 def _why(file: StoredFile) -> str:
     return clean((file.last_error or {}).get("message", ""))
-
-
-def _stores(client: Client) -> Iterator[VectorStore]:
-    return _all(client, "/v1/vector_stores", VectorStore)
-
-
-def _files(client: Client, store: str) -> Iterator[StoredFile]:
-    return _all(client, f"/v1/vector_stores/{store}/files", StoredFile)
-
-
-def _all(client: Client, path: str, kind: type[T]) -> Iterator[T]:
-    after: str | None = ""
-    while after is not None:
-        query = urlencode({"limit": PAGE, "order": "asc"} | ({"after": after} if after else {}))
-        page = client.get(f"{path}?{query}", Page)
-        for one in page.data:
-            yield msgspec.json.decode(one, type=kind)
-        after = page.last_id if page.has_more else None
 
 
 def _json(value: Any) -> str:

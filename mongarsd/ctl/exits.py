@@ -1,8 +1,10 @@
-"""Exit codes, and the one exception that ends a command with one of them."""
+"""Exit codes, and what ends a command with which of them."""
 
 from __future__ import annotations
 
 import enum
+
+from mongarsd.client import errors
 
 
 class Exit(enum.IntEnum):
@@ -16,14 +18,28 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
-class Failure(Exception):
-    """Ends the command. `message` is a sentence or two: what happened, and what to do.
+#: What the client raises; a class counts for those below it. Whatever is not here is a FAILURE.
+_CODES: dict[type[BaseException], Exit] = {
+    errors.BadAddress: Exit.USAGE,
+    errors.Unreachable: Exit.UNREACHABLE,
+    errors.NotFound: Exit.NOT_FOUND,
+    errors.Unauthorized: Exit.REFUSED,
+    errors.Forbidden: Exit.REFUSED,
+    errors.Busy: Exit.BUSY,
+    errors.StorageFull: Exit.FAILURE,
+    errors.StorageUnavailable: Exit.BUSY,
+}
 
-    `reason` is the daemon's error code, if it was the daemon that refused.
-    """
 
-    def __init__(self, message: str, code: Exit = Exit.FAILURE, reason: str = "") -> None:
+class Failure(errors.MongarsError):
+    """Ends the command. `message` is a sentence or two: what happened, and what to do."""
+
+    def __init__(self, message: str, exit_code: Exit = Exit.FAILURE) -> None:
         super().__init__(message)
-        self.message = message
-        self.code = code
-        self.reason = reason
+        self.exit_code = exit_code
+
+
+def exit_code(error: errors.MongarsError) -> Exit:
+    if isinstance(error, Failure):
+        return error.exit_code
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Exit.FAILURE)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.terminal import clean, note, table
 
@@ -20,21 +18,6 @@ app = make_app("Make, list and revoke API keys.", examples("mongarsctl keys crea
 DAY = 86_400.0
 Scopes = Annotated[list[str], typer.Option("--scope", help="chat, admin or metrics; may be repeated.")]
 Owner = Annotated[str | None, typer.Option("--account", help="Whose conversations it sees; else one of that name.")]
-
-
-class Key(Struct):
-    id: str
-    account: str
-    scopes: tuple[str, ...]
-    name: str
-    created: float
-    expires: float | None = None
-    used: float | None = None
-
-
-class NewKey(Struct):
-    key: Key
-    text: str
 
 
 @app.command(
@@ -54,7 +37,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a key. It is shown only now."""
-    made = make(client, name, account or name, scope, days)
+    made = client.create_key(name, account=account, scopes=scope, lasts=None if days is None else days * DAY)
     if json:
         print(_json(made))
         return
@@ -62,18 +45,11 @@ def create(
     print(made.text)
 
 
-def make(client: Client, name: str, account: str, scopes: list[str], days: float | None = None) -> NewKey:
-    body: dict[str, Any] = {"name": name, "account": account, "scopes": scopes}
-    if days is not None:
-        body["lasts"] = days * DAY
-    return client.send("POST", "/admin/keys", NewKey, body)
-
-
 @app.command("list", epilog=examples("mongarsctl keys list", "mongarsctl keys list --json"))
 @connected
 def list_(client: Client, json: Json = False) -> None:
     """List the keys. What they are is known to nobody here."""
-    keys = client.get("/admin/keys", list[Key])
+    keys = client.keys()
     if json:
         print(_json(keys))
         return
@@ -98,7 +74,7 @@ def revoke(
     client: Client, name: Annotated[str, typer.Argument(help="Its id, or its name if only one has it.")]
 ) -> None:
     """Revoke a key, at once."""
-    gone = client.send("DELETE", f"/admin/keys/{quote(name, safe='')}", Key)
+    gone = client.revoke_key(name)
     print(f"Revoked: {clean(gone.name)} ({gone.id})")
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from typing import Annotated
-from urllib.parse import quote, urlencode
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
+from mongarsd.client.calls import facts
+from mongarsd.client.calls.access import AccountChange
 from mongarsd.ctl.app import Json, examples
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.terminal import clean, note, table
 
@@ -25,47 +25,12 @@ USE = examples("mongarsctl memory use --recall --remember", "mongarsctl memory u
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many.")]
 
 
-class Memory(Struct):
-    id: str
-    text: str
-    source: str
-    created_at: int
-    embedded: bool
-
-
-class Memories(Struct):
-    data: list[Memory]
-    has_more: bool
-
-
-class Hit(Struct):
-    memory: Memory
-    score: float
-    similarity: float | None
-    words: float
-
-
-class Settings(Struct):
-    recall: bool = False
-    remember: bool = False
-
-
-class Account(Struct):
-    settings: Settings
-
-
-class Hits(Struct):
-    data: list[Hit]
-    mode: str
-    why: str
-
-
 @connected
 def remember(
     client: Client, text: Annotated[str, typer.Argument(help="One fact, as a sentence.")], json: Json = False
 ) -> None:
     """Remember a fact."""
-    told = client.send("POST", "/v1/memory", Memory, {"text": text})
+    told = client.remember(text)
     print(_json(told) if json else told.id)
 
 
@@ -77,7 +42,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Search what is remembered, by words and by meaning."""
-    found = client.get(f"/v1/memory/search?{urlencode({'q': text, 'k': k})}", Hits)
+    found = client.search_memory(text, k=k)
     if json:
         print(_json(found))
         return
@@ -99,7 +64,7 @@ def search(
 @connected
 def list_(client: Client, limit: Limit = 20, json: Json = False) -> None:
     """List what is remembered, newest first."""
-    found = client.get(f"/v1/memory?{urlencode({'limit': limit})}", Memories)
+    found = client.run(facts.memories(limit=limit).page(""))
     if json:
         print(_json(found))
         return
@@ -117,9 +82,8 @@ def forget(
     client: Client, name: Annotated[str, typer.Argument(metavar="ID", help="As list and search name it.")]
 ) -> None:
     """Forget one memory."""
-    path = f"/v1/memory/{quote(name, safe='')}"
-    memory = client.get(path, Memory)
-    client.send("DELETE", path, msgspec.Raw)
+    memory = client.memory(name)
+    client.forget(name)
     print(f"Forgotten: {_line(memory.text)}")
 
 
@@ -131,8 +95,12 @@ def use(
     account: Annotated[str, typer.Option(help="Whose: a key's fingerprint, or local.")] = "local",
 ) -> None:
     """Say what chats of an account may do with memories; without options, show it."""
-    wanted = {name: value for name, value in (("recall", recall), ("remember", remember)) if value is not None}
-    now = client.send("POST", f"/admin/memory/accounts/{quote(account, safe='')}", Account, wanted).settings
+    wanted: AccountChange = {}
+    if recall is not None:
+        wanted["recall"] = recall
+    if remember is not None:
+        wanted["remember"] = remember
+    now = client.change_account(account, **wanted).settings
     print(f"recall: {'on' if now.recall else 'off'}\nremember: {'on' if now.remember else 'off'}")
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
+from mongarsd.client.calls.access import AccountChange
+from mongarsd.client.calls.history import Form
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean, pairs, table
 from mongarsd.ctl.units import size
-from mongarsd.ground.status import BackupFile, MemoryStatus
+from mongarsd.ground.status import MemoryStatus
 
 app = make_app("Look after what is remembered.", examples("mongarsctl memory status", "mongarsctl memory backup"))
 
@@ -28,15 +27,11 @@ Account = Annotated[str, typer.Option("--account", help="Whose: a key's fingerpr
 DAY = 86_400.0
 
 
-class Checked(Struct):
-    result: str
-
-
 @app.command(epilog=examples("mongarsctl memory status", "mongarsctl memory status --json"))
 @connected
 def status(client: Client, json: Json = False) -> None:
     """Show what is stored, and the backups."""
-    found = client.get("/admin/memory", MemoryStatus)
+    found = client.memory_status()
     print(_json(found) if json else "\n".join(render(found)))
 
 
@@ -44,7 +39,7 @@ def status(client: Client, json: Json = False) -> None:
 @connected
 def backup(client: Client, json: Json = False) -> None:
     """Copy the database now. Chats go on meanwhile."""
-    made = client.send("POST", "/admin/memory/backup", BackupFile)
+    made = client.backup()
     print(_json(made) if json else f"{clean(made.name)}: {size(made.bytes)}, checked")
 
 
@@ -54,7 +49,7 @@ def restore(
     client: Client, name: Annotated[str, typer.Argument(help="As `memory status` lists it.")], json: Json = False
 ) -> None:
     """Put a backup in the place of the database, which is kept beside it."""
-    taken = client.send("POST", "/admin/memory/restore", BackupFile, {"name": name})
+    taken = client.restore(name)
     print(_json(taken) if json else f"{clean(taken.name)} is the database now.")
 
 
@@ -62,7 +57,7 @@ def restore(
 @connected
 def check(client: Client, json: Json = False) -> None:
     """Read every byte of the database. Takes about 10 s for each GB."""
-    result = client.send("POST", "/admin/memory/check", Checked)
+    result = client.check()
     print(_json(result) if json else "The database is whole.")
 
 
@@ -76,12 +71,11 @@ def check(client: Client, json: Json = False) -> None:
 def export(
     client: Client,
     account: Account = "local",
-    form: Annotated[str, typer.Option("--form", help="json (a conversation a line) or markdown.")] = "json",
+    form: Annotated[Form, typer.Option("--form", help="json (a conversation a line) or markdown.")] = "json",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file; else standard output.")] = None,
 ) -> None:
     """Write out every conversation of an account."""
-    query = urlencode({"account": account, "form": form})
-    with closing(client.pieces(f"/admin/memory/export?{query}")) as pieces:
+    with client.export_account(account, form=form) as pieces:
         if output is None:
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
@@ -104,13 +98,13 @@ def limit(
     megabytes: Annotated[float | None, typer.Option(min=0, help="Beyond this the oldest go; 0 = no limit.")] = None,
 ) -> None:
     """Set how long, and how much, an account's conversations are kept."""
-    wanted: dict[str, Any] = {}
+    wanted: AccountChange = {}
     if days is not None:
         wanted["max_age"] = days * DAY
     if megabytes is not None:
         wanted["max_bytes"] = int(megabytes * 1e6)
-    settings = client.send("POST", f"/admin/memory/accounts/{account}", dict[str, Any], wanted)["settings"]
-    age, most = settings.get("max_age", 0) / DAY, settings.get("max_bytes", 0)
+    settings = client.change_account(account, **wanted).settings
+    age, most = settings.max_age / DAY, settings.max_bytes
     print(f"{clean(account)}: kept for {f'{age:g} days' if age else 'ever'}, {size(most) if most else 'any size'}")
 
 

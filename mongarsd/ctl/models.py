@@ -10,14 +10,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from mongarsd.client import Client
+from mongarsd.client.errors import MongarsError
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client, model_path
-from mongarsd.ctl.connect import connected, make_client
+from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.pulling import follow
 from mongarsd.ctl.terminal import clean, note, pairs, table
 from mongarsd.ctl.units import count, rate, size, span
-from mongarsd.ground.status import AvailableModel, ModelStatus, PullProgress
+from mongarsd.ground.status import ModelStatus
 
 app = make_app("List, get, remove, load and unload models.", examples("mongarsctl models list"))
 
@@ -27,10 +28,8 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     given = ctx.params  # as typed: not converted yet, and only what stands before the cursor
     socket = Path(given["socket"]) if given.get("socket") else None
     try:
-        models = make_client(socket, given.get("url"), given.get("key")).get(
-            "/admin/models", list[ModelStatus], timeout=1.0
-        )
-    except Failure:
+        models = Client(given.get("url"), key=given.get("key"), socket=socket, timeout=1.0, retries=0).installed()
+    except MongarsError:
         return []
     return [model.name for model in models if model.name.startswith(incomplete)]
 
@@ -56,7 +55,7 @@ def list_models(
     if available:
         _list_catalogue(client, json)
         return
-    models = client.get("/admin/models", list[ModelStatus])
+    models = client.installed()
     if json:
         _print_json(models)
     elif not models:
@@ -77,7 +76,7 @@ def list_models(
 
 
 def _list_catalogue(client: Client, json: bool) -> None:
-    entries = client.get("/admin/catalogue", list[AvailableModel])
+    entries = client.catalogue()
     if json:
         _print_json(entries)
         return
@@ -113,9 +112,8 @@ def pull(
     ] = None,
 ) -> None:
     """Get a model. Goes on where it was stopped; a model that is there is not fetched again."""
-    body = {"ref": _full(ref)} | ({"name": name} if name else {})
     try:
-        follow(clean(name or ref), client.lines("POST", "/admin/models/pull", PullProgress, body))
+        follow(clean(name or ref), client.pull(_full(ref), name=name))
     except KeyboardInterrupt:
         note("\nStopped. The same command goes on from here.")
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -125,7 +123,7 @@ def pull(
 @connected
 def show(client: Client, name: Name, json: Json = False) -> None:
     """Show everything that is known of a model."""
-    model = client.get(model_path(name), ModelStatus)
+    model = client.show(name)
     if json:
         _print_json(model)
     else:
@@ -138,7 +136,7 @@ def rm(
     client: Client, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Remove a model from the disk, after unloading it. Asks before."""
-    model = client.get(model_path(name), ModelStatus)
+    model = client.show(name)
     loaded = model.state != "on_disk" and not model.base  # an adapter may go while its model runs
     if not yes:
         if not _person():
@@ -149,8 +147,8 @@ def rm(
         if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{effect}", err=True):
             raise Failure("nothing was removed")
     if loaded:
-        client.send("POST", model_path(name, "unload"), Any)
-    client.send("DELETE", model_path(name), Any)
+        client.unload(name)
+    client.remove(name)
     print(f"{clean(model.name)} is removed.")
 
 
@@ -159,8 +157,7 @@ def rm(
 def load(client: Client, name: Name) -> None:
     """Load a model into memory, so that the first answer comes at once."""
     note(f"Loading {clean(name)} …")
-    client.send("POST", model_path(name, "load"), Any)
-    model = client.get(model_path(name), ModelStatus)
+    model = client.load(name)
     print(f"{clean(model.name)} is {model.state}: {model.slots} slots of {model.context} tokens, {size(model.memory)}.")
 
 
@@ -168,7 +165,7 @@ def load(client: Client, name: Name) -> None:
 @connected
 def unload(client: Client, name: Name) -> None:
     """Give a model's memory back. The next request loads it again."""
-    client.send("POST", model_path(name, "unload"), Any)
+    client.unload(name)
     print(f"{clean(name)} is unloaded.")
 
 

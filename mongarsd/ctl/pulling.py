@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 
+from mongarsd.client import Stream
+from mongarsd.client.errors import BrokenOff
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean, width
 from mongarsd.ctl.units import size, span
@@ -16,23 +17,22 @@ REDRAW = 0.1  # seconds between two pictures of the bar; a download reports far 
 LONGEST_BAR = 12  # columns: leaves room for the numbers in 80, so that it does not change its length
 
 
-def follow(name: str, progress: Generator[PullProgress, None, None]) -> None:
+def follow(name: str, progress: Stream[PullProgress]) -> None:
     """Show `progress` on standard error until it succeeds; closing it is what stops the pull. Raises Failure."""
     shown = Bar() if sys.stderr.isatty() else Plain(name)
-    last: PullProgress | None = None
     try:
-        with closing(progress):
-            for last in progress:
-                if last.error:
-                    raise Failure(f"{name} could not be pulled: {clean(last.error)}")
-                if last.status != "success":
-                    shown.show(last)
-    finally:
-        shown.close()
-    if last is None or last.status != "success":
+        with progress as steps:
+            for step in steps:
+                if step.error:
+                    raise Failure(f"{name} could not be pulled: {clean(step.error)}")
+                if step.status != "success":
+                    shown.show(step)
+    except BrokenOff as error:
         raise Failure(
             f"the daemon went away before {name} was complete; the same command goes on from there", Exit.UNREACHABLE
-        )
+        ) from error
+    finally:
+        shown.close()
     print(f"{name} is ready.")
 
 

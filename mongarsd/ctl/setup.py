@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mongarsd.ctl import places
+from mongarsd.client import Client, places
 from mongarsd.ctl.app import examples
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.keys import Key, make
 from mongarsd.ctl.terminal import clean
 
 EXAMPLES = examples("mongarsctl setup", "mongarsctl setup --yes    # asks nothing")
@@ -48,7 +46,7 @@ def setup(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Open this node to the network: make the first key, and say what to set."""
-    keys = client.get("/admin/keys", list[Key])
+    keys = client.keys()
     if keys:
         print(
             f"There is a key already: {', '.join(clean(key.name) for key in keys)}. For another: mongarsctl keys create"
@@ -57,7 +55,7 @@ def setup(
         print("No key exists yet. From the first one on every request needs one, also on this machine.")
         if not yes and not typer.confirm("Make one?"):
             raise Failure("nothing was changed", Exit.FAILURE)
-        made = make(client, name, account, ["chat"])
+        made = client.create_key(name, account=account)
         print(f"\nThe key, shown only this once:\n\n    {made.text}")
     host = socket.gethostname().removesuffix(".local")
     restart = "`sudo systemctl restart mongarsd`" if places.installed() else "`systemctl restart mongarsd`, or by hand"
@@ -66,6 +64,6 @@ def setup(
 
 def _port(client: Client) -> int:
     """Of what the node listens on now."""
-    server = client.get("/admin/config", dict[str, dict[str, Any]]).get("server", {})
+    server = client.config().get("server", {})
     _, _, port = str(next(iter(server.get("listen", ())), "")).rpartition(":")
     return int(port) if port.isdigit() and int(port) else PORT

@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.terminal import BOLD, GREEN, RED, YELLOW, clean, paint, pairs, width, wrap
 from mongarsd.ctl.units import rate, size, span
@@ -46,7 +46,7 @@ def status(
     again = watch or seconds is not None
     clear = again and not json and sys.stdout.isatty()
     while True:
-        node = client.get("/admin/status", NodeStatus)
+        node = client.status()
         if json:
             encoded = msgspec.json.encode(node)
             text = (encoded if again else msgspec.json.format(encoded, indent=2)).decode()

@@ -8,29 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct
+from mongarsd.client.calls.files import StoredFile
 
 #: Endings of files that the daemon can read; a file that is named itself may have any.
 ENDINGS = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xhtml", ".pdf"))
 #: Of an attribute; the daemon takes no longer one.
 LONGEST_PATH = 512
 PATH = "path"  # the attribute by which a file is known again
-
-
-class StoredFile(Struct):
-    """As /v1/vector_stores/{id}/files gives it."""
-
-    id: str
-    status: str
-    filename: str
-    digest: str
-    usage_bytes: int
-    attributes: dict[str, str | float | bool] = {}
-    last_error: dict[str, str] | None = None
-
-    @property
-    def path(self) -> str:
-        return str(self.attributes.get(PATH, ""))
 
 
 class Plan(NamedTuple):
@@ -59,7 +43,7 @@ def plan(root: Path, local: Mapping[Path, str], stored: Iterable[StoredFile]) ->
     """`local`: digest of each file. What failed is tried again."""
     known: dict[str, list[StoredFile]] = {}
     for file in stored:
-        known.setdefault(file.path, []).append(file)
+        known.setdefault(path_of(file), []).append(file)
     made = Plan([], [], [], [], [])
     for path, digest in local.items():
         have = known.get(str(path), [])
@@ -73,6 +57,11 @@ def plan(root: Path, local: Mapping[Path, str], stored: Iterable[StoredFile]) ->
         if name not in here and Path(name).is_absolute() and Path(name).is_relative_to(root):
             made.gone.extend(files)
     return made
+
+
+def path_of(file: StoredFile) -> str:
+    """Where it was sent from; "" = by another client."""
+    return str(file.attributes.get(PATH, ""))
 
 
 def digest(path: Path) -> str:

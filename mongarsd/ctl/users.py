@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples, make_app
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.keys import Owner, Scopes, day
@@ -23,13 +21,6 @@ tokens = make_app("The tokens that users get for passwords.", examples("mongarsc
 Name = Annotated[str, typer.Argument(help="As `users list` names them.")]
 
 
-class User(Struct):
-    name: str
-    account: str
-    scopes: tuple[str, ...]
-    created: float
-
-
 @app.command(epilog=examples("mongarsctl users add ana", "mongarsctl users add bo --account family"))
 @connected
 def add(
@@ -39,8 +30,7 @@ def add(
     scope: Scopes = ["chat"],  # noqa: B006  # typer's way to say the default
 ) -> None:
     """Add a user. The password is asked for, or read from standard input."""
-    body = {"name": name, "password": _password(), "account": account or name, "scopes": scope}
-    user = client.send("POST", "/admin/users", User, body)
+    user = client.add_user(name, _password(), account=account, scopes=scope)
     print(f"Added: {clean(user.name)}, account {clean(user.account)}")
 
 
@@ -48,7 +38,7 @@ def add(
 @connected
 def passwd(client: Client, name: Name) -> None:
     """Set a password. The user's tokens die."""
-    user = client.send("POST", f"/admin/users/{quote(name, safe='')}/password", User, {"password": _password()})
+    user = client.set_password(name, _password())
     print(f"Changed: {clean(user.name)}")
 
 
@@ -56,7 +46,7 @@ def passwd(client: Client, name: Name) -> None:
 @connected
 def list_(client: Client, json: Json = False) -> None:
     """List the users."""
-    users = client.get("/admin/users", list[User])
+    users = client.users()
     if json:
         print(_json(users))
         return
@@ -68,7 +58,7 @@ def list_(client: Client, json: Json = False) -> None:
 @connected
 def remove(client: Client, name: Name) -> None:
     """Remove a user, and the user's tokens. What the account has stays."""
-    gone = client.send("DELETE", f"/admin/users/{quote(name, safe='')}", User)
+    gone = client.remove_user(name)
     print(f"Removed: {clean(gone.name)}")
 
 
@@ -81,7 +71,7 @@ def _group() -> None:
 @connected
 def rotate(client: Client) -> None:
     """Make a new secret: every token that was ever given dies."""
-    client.send("POST", "/admin/tokens/rotate", msgspec.Raw)
+    client.rotate_tokens()
     print("Every token is dead; users log in again.")
 
 

@@ -84,6 +84,12 @@ class Busy(MongarsError):
 
     code = "busy"
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds; None = it was not said."""
+        seconds = self.detail.get("retry_after")
+        return float(seconds) if isinstance(seconds, (int, float)) else None
+
 
 class RateLimited(Busy):
     """The account, or somebody who guesses passwords, asks for too much; try again; detail: retry_after (seconds)."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from fakes.control_daemon import FakeDaemon, says, sse
 
-from mongarsd.ctl.chat.answer import Piece, Printer
+from mongarsd.client.calls.chats import Said
+from mongarsd.ctl.chat.answer import Printer
 
 Run = Callable[..., tuple[int, str, str]]
 CHAT = "POST /v1/chat/completions"
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class Screen(io.StringIO):
@@ -23,7 +25,7 @@ def test_a_pipe_gets_only_the_answer(daemon: FakeDaemon, run: Run) -> None:
         {"reasoning_content": "hm"}, {"role": "assistant", "content": "Hel"}, {"content": "lo"}
     )
     assert run("chat", stdin="hi\n") == (0, "Hello\n", "")
-    assert daemon.requests[-1].body == {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+    assert daemon.requests[-1].body == {"messages": [{"role": "user", "content": "hi"}], **STREAMED}
 
 
 def test_question_options_and_a_text(daemon: FakeDaemon, run: Run) -> None:
@@ -40,7 +42,7 @@ def test_question_options_and_a_text(daemon: FakeDaemon, run: Run) -> None:
             {"role": "system", "content": "S"},
             {"role": "user", "content": "what is it?\n\na text"},
         ],
-        "stream": True,
+        **STREAMED,
     }
 
 
@@ -96,7 +98,7 @@ def test_reasoning_is_dim_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()
     printer = Printer(screen)
-    for piece in (Piece(reasoning_content="h"), Piece(reasoning_content="m"), Piece(content="\x1b]0;x\x07yes")):
+    for piece in (Said(reasoning_content="h"), Said(reasoning_content="m"), Said(content="\x1b]0;x\x07yes")):
         printer.write(piece)
     printer.end()
     assert screen.getvalue() == "\x1b[2mhm\x1b[0m\n]0;xyes\n"
@@ -106,8 +108,8 @@ def test_reasoning_is_named_where_there_is_no_colour(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_COLOR", "1")
     screen = Screen()
     printer = Printer(screen)
-    printer.write(Piece(reasoning_content="hm"))
-    printer.write(Piece(content="yes\n"))
+    printer.write(Said(reasoning_content="hm"))
+    printer.write(Said(content="yes\n"))
     printer.end()
     assert screen.getvalue() == "Thinking: hm\nAnswer: yes\n"
 
@@ -116,12 +118,12 @@ def test_reasoning_alone_ends_in_the_ordinary_colour(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()
     printer = Printer(screen)
-    printer.write(Piece(reasoning_content="hm"))
+    printer.write(Said(reasoning_content="hm"))
     printer.end()
     assert screen.getvalue() == "\x1b[2mhm\x1b[0m\n"
 
 
 def test_a_pipe_gets_the_very_bytes(daemon: FakeDaemon) -> None:
     pipe = io.StringIO()
-    Printer(pipe).write(Piece(content="\x1b[1m\r\n"))
+    Printer(pipe).write(Said(content="\x1b[1m\r\n"))
     assert pipe.getvalue() == "\x1b[1m\r\n"

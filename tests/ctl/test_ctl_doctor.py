@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fakes.control_daemon import MODEL, NODE, FakeDaemon
 
-from mongarsd.ctl.client import Client
+from mongarsd.client import Client
 from mongarsd.ctl.doctor import facts as facts_module
 from mongarsd.ctl.doctor.checks import diagnose
 from mongarsd.ctl.doctor.facts import Disk, Facts, Port, Service, gather
@@ -152,7 +152,7 @@ def test_gather_reads_the_machine_when_the_daemon_is_down(tmp_path: Path, monkey
         address = f"127.0.0.1:{sock.getsockname()[1]}"
         monkeypatch.setattr(facts_module, "_settings", lambda: (0, "", (address,)))
         monkeypatch.setattr(facts_module, "PROBE", 0.1)
-        seen = gather(Client([tmp_path / "none.sock"]), pi(tmp_path / "root"), {"HOME": str(tmp_path)})
+        seen = gather(Client(socket=tmp_path / "none.sock"), pi(tmp_path / "root"), {"HOME": str(tmp_path)})
     assert seen.node is None
     assert "not running" in seen.refusal
     assert seen.board == "Raspberry Pi 4 Model B Rev 1.4"
@@ -168,14 +168,14 @@ def test_gather_looks_at_the_ports_the_daemon_names(daemon: FakeDaemon, tmp_path
     with FakeDaemon() as tcp:
         port = tcp.url.rpartition(":")[2]
         daemon.answers["GET /admin/status"] = (200, msgspec.structs.replace(QUIET, listen=(f"0.0.0.0:{port}",)))
-        seen = gather(Client([tmp_path / "control.sock"]), tmp_path)
+        seen = gather(Client(socket=tmp_path / "control.sock"), tmp_path)
     assert seen.ports == (Port(f"0.0.0.0:{port}", answers=True, taken=True),)
     assert (seen.memory_total, seen.temperature, seen.synchronised, seen.service) == (0, None, None, None)
 
 
 def test_another_machine_is_not_looked_into() -> None:
     with FakeDaemon() as tcp:
-        seen = gather(Client([], tcp.url))
+        seen = gather(Client(tcp.url))
     assert seen.node == NODE
     assert seen.ports == ()
     assert seen.settings_code is None
@@ -185,7 +185,7 @@ def test_another_machine_that_shows_only_its_readiness() -> None:
     with FakeDaemon() as tcp:
         del tcp.answers["GET /admin/status"]
         tcp.answers["GET /readyz"] = (503, {"status": "not ready", "checks": {"model": "loading", "database": "ok"}})
-        found = diagnose(gather(Client([], tcp.url)))
+        found = diagnose(gather(Client(tcp.url)))
     assert [(finding.subject, str(finding.level)) for finding in found] == [
         ("daemon", "ok"),
         ("daemon", "note"),

@@ -12,8 +12,9 @@ from fakes.control_daemon import FakeDaemon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mongarsd.ctl.form import FileForm
-from mongarsd.ctl.sync import StoredFile, find, plan
+from mongarsd.client.calls.files import StoredFile
+from mongarsd.client.form import FileForm
+from mongarsd.ctl.sync import find, path_of, plan
 
 Run = Callable[..., tuple[int, str, str]]
 ROOT = Path("/notes")
@@ -22,7 +23,9 @@ DIGESTS = st.sampled_from(["sha256:1", "sha256:2"])
 
 
 def stored(path: str, digest: str, status: str = "completed") -> StoredFile:
-    return StoredFile(f"file-{path}-{digest}", status, Path(path).name, digest, 1, {"path": path})
+    return StoredFile(
+        id=f"file-{path}-{digest}", status=status, filename=Path(path).name, digest=digest, attributes={"path": path}
+    )
 
 
 @given(
@@ -39,10 +42,10 @@ def test_after_a_sync_the_store_holds_what_the_folder_holds(local: dict[Path, st
     removed = {id(file) for file in (*made.stale, *made.gone)}
     after = [file for file in files if id(file) not in removed]
     after += [stored(str(path), local[path]) for path in (*made.new, *made.changed)]
-    ours = [file for file in after if file.path.startswith("/notes/")]
-    assert {(file.path, file.digest) for file in ours} == {(str(path), digest) for path, digest in local.items()}
+    ours = [file for file in after if path_of(file).startswith("/notes/")]
+    assert {(path_of(file), file.digest) for file in ours} == {(str(path), digest) for path, digest in local.items()}
     assert len(ours) == len(local)
-    assert [file for file in files if not file.path.startswith("/notes/") and id(file) in removed] == []
+    assert [file for file in files if not path_of(file).startswith("/notes/") and id(file) in removed] == []
     assert plan(ROOT, local, after) == ([], [], list(local), [], [])
 
 

@@ -15,6 +15,7 @@ from fakes.control_daemon import MODEL, NODE, FakeDaemon, ndjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mongarsd.client import Client
 from mongarsd.ctl import models
 from mongarsd.ctl.pulling import Bar
 from mongarsd.ground.clock import FakeClock
@@ -153,8 +154,7 @@ def test_a_bar_on_a_terminal(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
     with os.fdopen(slave, "w") as screen, os.fdopen(master, "rb", buffering=0) as seen:
         monkeypatch.setattr("sys.stderr", screen)
         monkeypatch.setenv("TERM", "xterm")
-        client = models.make_client(Path(str(daemon._server.server_address)))
-        models.follow(NAME, client.lines("POST", "/admin/models/pull", models.PullProgress, {}))
+        models.follow(NAME, Client(socket=str(daemon._server.server_address)).pull(NAME))
         screen.flush()
         raw = b""
         while not (b"verifying" in raw and raw.endswith(b"\r\x1b[K")):  # a terminal gives what it has so far

@@ -16,8 +16,7 @@ import pytest
 from fakes.daemon_process import MODEL, DaemonProcess
 from fakes.tiny_lora import write_lora
 
-from mongarsd.ctl.client import Client, model_path
-from mongarsd.ground.status import PullProgress
+from mongarsd.client import Client
 from mongarsd.inference.engine.base import Row
 from mongarsd.inference.llama.backend import LlamaBackend
 from mongarsd.inference.worker.protocol import AdapterPlan, Load
@@ -32,14 +31,14 @@ def adapted(
 ) -> Iterator[DaemonProcess]:
     """The daemon with two random adapters, small enough that the model still speaks."""
     folder = tmp_path_factory.mktemp("adapters")
-    client = Client([daemon.control])
+    client = Client(socket=daemon.control)
     for seed, name in enumerate((POET, CLERK)):
         path = write_lora(folder / f"{seed}.gguf", default_model, seed=seed, size=0.3)
-        last = list(client.lines("POST", "/admin/models/pull", PullProgress, {"ref": f"file:{path}", "name": name}))[-1]
+        last = list(client.pull(f"file:{path}", name=name))[-1]
         assert last.status == "success", last.error
     yield daemon
     for name in (POET, CLERK):
-        client.send("DELETE", model_path(name), Any)
+        client.remove(name)
 
 
 async def say(url: str, model: str, text: str, **more: Any) -> str:

@@ -1,51 +1,11 @@
-"""One answer: asked for, read piece by piece, shown as it comes."""
+"""One answer, shown as it comes."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
-from typing import Any, TextIO
+from typing import TextIO
 
-import msgspec
-from msgspec import Struct
-
-from mongarsd.ctl.client import Client
-from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.terminal import clean, clean_text, colours
-
-
-class Piece(Struct):
-    """`delta` of a chat.completion.chunk: OpenAI's field, and the one that reasoning models added."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-
-
-class Choice(Struct):
-    delta: Piece = msgspec.field(default_factory=Piece)
-    finish_reason: str | None = None
-
-
-class Chunk(Struct):
-    choices: list[Choice] = []
-    error: dict[str, Any] | None = None
-
-
-def ask(client: Client, request: dict[str, Any]) -> Generator[Choice, None, None]:
-    """The pieces of one streamed answer; close the generator to cancel it. Raises Failure."""
-    with closing(client.events("/v1/chat/completions", request | {"stream": True})) as events:
-        for data in events:
-            if data == b"[DONE]":
-                return
-            try:
-                chunk = msgspec.json.decode(data, type=Chunk)
-            except msgspec.MsgspecError as error:
-                raise Failure(f"the answer has a piece that is not understood: {clean(str(error))}") from error
-            if chunk.error:
-                reason = str(chunk.error.get("code") or "")
-                raise Failure(clean(str(chunk.error.get("message", "The answer failed."))), reason=reason)
-            yield from chunk.choices
-    raise Failure("the connection broke in the middle of the answer", Exit.UNREACHABLE)
+from mongarsd.client.calls.chats import Said
+from mongarsd.ctl.terminal import clean_text, colours
 
 
 class Printer:
@@ -58,7 +18,7 @@ class Printer:
         self._thinking = False
         self._at_line_start = True
 
-    def write(self, piece: Piece) -> None:
+    def write(self, piece: Said) -> None:
         if piece.reasoning_content and self._person:
             if not self._thinking:
                 self._put("\x1b[2m" if self._colours else "Thinking: ", raw=True)

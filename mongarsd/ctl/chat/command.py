@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from mongarsd.client import Client
+from mongarsd.client.calls.chats import ChatOptions
+from mongarsd.client.errors import ContextOverflow, MongarsError
 from mongarsd.ctl.app import examples
-from mongarsd.ctl.chat.answer import Printer, ask
+from mongarsd.ctl.chat.answer import Printer
 from mongarsd.ctl.chat.conversation import Conversation, Leave, Turn
 from mongarsd.ctl.chat.keyboard import Keyboard, history_file
 from mongarsd.ctl.chat.lines import Lines
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean_text, note
@@ -45,20 +46,19 @@ def chat(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same answer.")] = None,
 ) -> None:
     """Chat with the model, or ask it one question."""
-    given = {
+    request: ChatOptions = {
         "model": model,
         "temperature": temperature,
         "top_p": top_p,
         "max_tokens": max_tokens,
         "seed": seed,
     }
-    request = {name: value for name, value in given.items() if value is not None}
     text = "\n\n".join(part for part in (" ".join(question or []), _piped()) if part)
     conversation = Conversation(system)
     if text:
         _answer(client, request, conversation, text)
     elif sys.stdin is not None and sys.stdin.isatty():
-        client.get("/v1/models", Any)  # a daemon that is down is better known before one has typed
+        client.models()  # a daemon that is down is better known before one has typed
         with Keyboard(history_file(os.environ)) as keyboard:
             _converse(client, request, conversation, keyboard)
     else:
@@ -72,9 +72,9 @@ def _piped() -> str:
     return sys.stdin.buffer.read().decode("utf-8", "replace").strip()
 
 
-def _converse(client: Client, request: dict[str, Any], conversation: Conversation, keyboard: Keyboard) -> None:
+def _converse(client: Client, request: ChatOptions, conversation: Conversation, keyboard: Keyboard) -> None:
     """Until /exit or Ctrl-D. What goes wrong is told, and the chat goes on."""
-    note(f"Chatting with {request.get('model', 'the default model')}. /help lists the commands, Ctrl-D leaves.")
+    note(f"Chatting with {request['model'] or 'the default model'}. /help lists the commands, Ctrl-D leaves.")
     lines = Lines()
     while True:
         try:
@@ -97,22 +97,23 @@ def _converse(client: Client, request: dict[str, Any], conversation: Conversatio
             return
         except KeyboardInterrupt:
             note("(stopped)")
-        except Failure as failure:
-            note(TOO_LONG if failure.reason == "context_length_exceeded" else failure.message)
+        except ContextOverflow:
+            note(TOO_LONG)
+        except MongarsError as error:
+            note(clean_text(error.message))
 
 
-def _answer(client: Client, request: dict[str, Any], conversation: Conversation, text: str) -> None:
+def _answer(client: Client, request: ChatOptions, conversation: Conversation, text: str) -> None:
     """Ask, show, remember. A stopped answer is remembered as far as it came; a turn without any answer is forgotten."""
     conversation.turns.append(Turn("user", text))
     heard: list[str] = []
     printer = Printer(sys.stdout)
     finish = None
     try:
-        pieces = ask(client, request | {"messages": conversation.messages()})
-        with closing(pieces):
-            for choice in pieces:
+        with client.stream(conversation.messages(), **request) as chunks:
+            for choice in (choice for chunk in chunks for choice in chunk.choices):
+                heard.append(choice.delta.content or "")  # first: Ctrl-C comes while it is written
                 printer.write(choice.delta)
-                heard.append(choice.delta.content or "")
                 finish = choice.finish_reason or finish
     finally:
         printer.end()

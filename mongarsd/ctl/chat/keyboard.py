@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
-from mongarsd.ctl.places import state_home
+from mongarsd.client.places import state_home
 
 LONGEST = 1000  # lines of history
 

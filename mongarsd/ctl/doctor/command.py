@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import typer
 
+from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples
-from mongarsd.ctl.client import Client
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit
 from mongarsd.ctl.terminal import GREEN, RED, YELLOW, clean, paint, width, wrap

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mongarsd.ctl import places, server
-from mongarsd.ctl.client import Client
-from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.client import Client, places
+from mongarsd.client.calls.node import Readiness
+from mongarsd.client.errors import BadAddress, Forbidden, MongarsError, Unauthorized, Unreachable
+from mongarsd.ctl import server
+from mongarsd.ctl.exits import Failure
 from mongarsd.ground.settings import ServerSettings
 from mongarsd.ground.status import NodeStatus
 
@@ -45,12 +47,6 @@ class Disk(Struct, frozen=True):
     writable: bool | None = None  # None = not ours to write
 
 
-class Readiness(Struct, frozen=True):
-    """What GET /readyz says: each check is "ok" or the reason why not."""
-
-    checks: dict[str, str]
-
-
 class Facts(Struct, frozen=True, kw_only=True):
     node: NodeStatus | None = None
     readiness: Readiness | None = None  # asked of another machine, which does not show its node
@@ -73,12 +69,12 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 def gather(client: Client, root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Facts:
-    """Look at the daemon, and at this machine unless the daemon is elsewhere (--url). Never raises Failure."""
+    """Look at the daemon, and at this machine unless the daemon is elsewhere (--url). Never raises MongarsError."""
     node, refusal, denied = None, "", False
     try:
-        node = client.get("/admin/status", NodeStatus)
-    except Failure as failure:
-        refusal, denied = failure.message, failure.code == Exit.REFUSED
+        node = client.status()
+    except MongarsError as error:
+        refusal, denied = error.message, isinstance(error, (Forbidden, Unauthorized))
     if client.url:
         readiness = None if node else _readiness(client)
         return Facts(node=node, readiness=readiness, refusal=refusal, denied=denied, now=time.time())
@@ -107,8 +103,8 @@ def gather(client: Client, root: Path = Path("/"), environ: Mapping[str, str] = 
 
 def _readiness(client: Client) -> Readiness | None:
     try:
-        return client.get("/readyz", Readiness, expected=503)
-    except Failure:
+        return client.ready()
+    except MongarsError:
         return None
 
 
@@ -147,13 +143,24 @@ def _disk(path: Path, ours: bool) -> Disk | None:
 def _port(address: str) -> Port:
     host, _, number = address.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 (looked at, not bound)
-    if Client([], f"http://{host}:{number}").reachable("/healthz", PROBE):
+    if _speaks(f"http://{host}:{number}"):
         return Port(address, answers=True, taken=True)
     try:
         socket.create_connection((host.strip("[]"), int(number)), PROBE).close()
     except (OSError, ValueError):
         return Port(address, answers=False, taken=False)
     return Port(address, answers=False, taken=True)
+
+
+def _speaks(url: str) -> bool:
+    """HTTP, whatever it says."""
+    try:
+        Client(url, timeout=PROBE, retries=0).alive()
+    except (Unreachable, BadAddress):
+        return False
+    except MongarsError:
+        return True
+    return True
 
 
 def _service(root: Path) -> Service | None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mongarsd.ctl import places
+from mongarsd.client import places
 
 
 def test_the_order_of_the_sockets(tmp_path: Path) -> None:

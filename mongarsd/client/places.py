@@ -26,9 +26,16 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 def control_sockets(named: Path | None, environ: Mapping[str, str]) -> list[Path]:
     """The paths to try, best first. A named directory means the socket in it."""
     if named:
-        return [named / NAME if named.is_dir() else named]
+        return [named / NAME if _is_folder(named) else named]
     folders = [Path(environ["RUNTIME_DIRECTORY"].partition(":")[0])] if environ.get("RUNTIME_DIRECTORY") else []
     return [folder / NAME for folder in (*folders, SYSTEM, state_dir(environ))]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # in a folder that is closed to us: the connection will say so
+        return False
 
 
 def installed() -> bool:
