@@ -2,6 +2,7 @@
 
 STATE ?= .cache/state
 BIN := .venv/bin
+TOGETHER ?= -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup setup-dev run test check lint types layers unit integration format bench clean
 
@@ -23,10 +24,9 @@ setup-dev: .venv/.dev
 	@scripts/setup.sh dev
 	@touch $@
 
-test: lint types layers ## everything CI runs: lint, types, layers, unit and integration tests
-	$(BIN)/pytest
+test: lint types layers unit integration ## everything CI runs
 
-check: lint types unit ## the ordinary loop, under two minutes
+check: lint types layers unit ## the ordinary loop, under two minutes; `make check TOGETHER=` runs one test at a time
 
 lint: setup-dev
 	$(BIN)/ruff check .
@@ -39,7 +39,7 @@ layers: setup-dev
 	$(BIN)/lint-imports
 
 unit: setup-dev
-	$(BIN)/pytest -m "not integration"
+	$(BIN)/pytest -m "not integration" $(TOGETHER)
 
 integration: setup-dev
 	$(BIN)/pytest -m integration

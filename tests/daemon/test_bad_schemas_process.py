@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from pathlib import Path
@@ -81,7 +82,17 @@ def held(daemon: DaemonProcess) -> HTTPResponse:
     response = daemon.chat(daemon.connect(), max_tokens=3500)
     assert response.status == 200
     assert response.readline()
+    limit = time.monotonic() + 20
+    while load(daemon) != (1, 0):
+        assert time.monotonic() < limit, "it has no slot"
+        time.sleep(0.02)
     return response
+
+
+def load(daemon: DaemonProcess) -> tuple[int, int]:
+    """(busy slots, queued jobs)"""
+    (model,) = [model for model in daemon.admin("/admin/status")["models"] if model["name"] == MODEL]
+    return model["busy_slots"], model["queued"]
 
 
 def workers(daemon: DaemonProcess) -> str:
@@ -94,8 +105,7 @@ def refused(daemon: DaemonProcess, held: HTTPResponse, **fields: Any) -> dict[st
     response = daemon.chat(daemon.connect(), max_tokens=5, **fields)
     body = json.loads(response.read())
     assert response.status == 400, body
-    (model,) = [model for model in daemon.admin("/admin/status")["models"] if model["name"] == MODEL]
-    assert (model["busy_slots"], model["queued"]) == (1, 0)
+    assert load(daemon) == (1, 0)
     assert held.readline()
     assert workers(daemon) == before
     return body["error"]  # type: ignore[no-any-return]

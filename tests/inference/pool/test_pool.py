@@ -268,7 +268,7 @@ async def test_unload_needs_force_when_there_are_jobs(make_pool: MakePool) -> No
 async def test_close_ends_what_runs_and_takes_nothing_new(make_pool: MakePool) -> None:
     pool = await make_pool()
     running = asyncio.create_task(collect(pool, make_job(tokens=100_000)))
-    await until(lambda: bool(pool.status()) and pool.status()[0].state == "ready")
+    await until(lambda: bool(pool.status()) and pool.status()[0].busy_slots == 1)
     closing = asyncio.create_task(pool.close())
     await asyncio.sleep(0)
     with pytest.raises(Busy) as caught:
