@@ -98,7 +98,7 @@ async def _pulled(request: web.Request, ref: str) -> AsyncIterator[OllamaProgres
         found = find(request, ref)
     except ModelNotFound:
         found = None
-    if found and (found.preset or not _known(request, ref)):
+    if found and (found.preset or not _newer(request, ref)):
         yield OllamaProgress(status=f"pulling {found.digest[7:19]}", digest=found.digest, total=found.size)
         yield OllamaProgress(status="success")
         return
@@ -109,8 +109,10 @@ async def _pulled(request: web.Request, ref: str) -> AsyncIterator[OllamaProgres
             )
 
 
-def _known(request: web.Request, ref: str) -> bool:
-    """By the catalogue, whose models a pull brings up to date."""
+def _newer(request: web.Request, ref: str) -> bool:
+    """May there be a newer one? A pull brings the catalogue's models up to date, where the node may use the network."""
+    if request.app[PARTS].settings.models.offline:
+        return False
     return any(entry.name == ref.removesuffix(":latest") for entry in request.app[PARTS].models.available())
 
 

@@ -20,6 +20,7 @@ from mongarsd.api.credentials import match
 from mongarsd.ground.errors import SourceUnavailable
 from mongarsd.ground.job import Embedded, Event, Finished, FinishReason, Job, Started, Usage
 from mongarsd.ground.preset import Preset
+from mongarsd.ground.settings import ModelSettings
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -131,6 +132,13 @@ async def test_a_file_is_not_installed_from_afar(served: Served) -> None:
 async def test_what_is_installed_and_not_of_the_catalogue_is_not_fetched(served: Served) -> None:
     served.models.models["own"] = structs.replace(TINY, name="own")
     answer = await served.json("POST", "/api/pull", json={"model": "own", "stream": False})
+    assert answer == {"status": "success"}
+    assert served.models.calls == []
+
+
+async def test_what_is_installed_is_there_without_a_network_too(served: Served) -> None:
+    served.parts.settings = structs.replace(served.parts.settings, models=ModelSettings(offline=True))
+    answer = await served.json("POST", "/api/pull", json={"model": "tiny", "stream": False})
     assert answer == {"status": "success"}
     assert served.models.calls == []
 
