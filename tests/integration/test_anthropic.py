@@ -79,6 +79,23 @@ def test_a_form(client: anthropic.Anthropic) -> None:
     assert isinstance(json.loads(text_of(answer))["city"], str)
 
 
+async def test_async_call_form_and_counting(url: str) -> None:
+    async with anthropic.AsyncAnthropic(base_url=url, api_key="none", max_retries=0) as client:
+        async with client.messages.stream(
+            **{**ASK, "max_tokens": 80}, tools=[WEATHER], tool_choice={"type": "tool", "name": "weather"}
+        ) as stream:
+            (use,) = (await stream.get_final_message()).content
+        assert use.type == "tool_use"
+        assert set(use.input) == {"city"}
+        form = {"type": "json_schema", "schema": WEATHER["input_schema"]}
+        answer = await client.messages.create(**{**ASK, "max_tokens": 60}, output_config={"format": form})
+        assert isinstance(json.loads(text_of(answer))["city"], str)
+        counted = await client.messages.count_tokens(model=MODEL, messages=QUESTION)
+        assert counted.input_tokens > 10
+        with pytest.raises(anthropic.NotFoundError):
+            await client.messages.create(**{**ASK, "model": "claude-nobody"})
+
+
 def test_a_stop_sequence(client: anthropic.Anthropic) -> None:
     answer = client.messages.create(**ASK, stop_sequences=["Paris"])
     assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "Paris")

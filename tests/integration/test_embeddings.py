@@ -12,11 +12,15 @@ import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ollama
 import openai
 import pytest
 from fakes.daemon_process import DaemonProcess
+from langchain_ollama import OllamaEmbeddings
+from langchain_openai import OpenAIEmbeddings
+from pydantic import SecretStr
 
 from mongarsd.ground.settings import ModelSettings
 
@@ -154,3 +158,17 @@ def test_errors_of_the_library(embedding_client: openai.OpenAI) -> None:
         embedding_client.embeddings.create(model=MODEL, input=[1, 2])
     with pytest.raises(openai.NotFoundError):
         embedding_client.embeddings.create(model="text-embedding-3-small", input="a")
+
+
+def test_langchain(embedding_url: str) -> None:
+    """With each of its doors."""
+    texts = ["How do I bake bread?", "a recipe for a loaf"]
+    named: Any = {"base_url": embedding_url, "api_key": SecretStr("none"), "model": MODEL, "max_retries": 0}
+    through_openai = OpenAIEmbeddings(**named, check_embedding_ctx_length=False).embed_documents(texts)
+    ollama_door = OllamaEmbeddings(base_url=embedding_url.removesuffix("/v1"), model=MODEL)
+    try:
+        through_ollama = ollama_door.embed_documents(texts)
+    finally:  # it does not do so itself
+        ollama_door._client.close()
+    for one, other in zip(through_openai, through_ollama, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from fakes.daemon_process import MODEL
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 ASKED: list[str] = []
 
@@ -26,6 +28,52 @@ def model(url: str, **fields: Any) -> ChatOpenAI:
     return ChatOpenAI(
         base_url=f"{url}/v1", api_key=SecretStr("none"), model=MODEL, temperature=0, max_retries=0, **fields
     )
+
+
+class Town(BaseModel):
+    """A town"""
+
+    town: str = Field(max_length=20)
+    people: int = Field(ge=0, le=9)
+
+
+QUESTION = "What is the capital of France?"
+
+
+@pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
+async def test_chat_plain_and_streamed_sync_and_async(url: str, responses: bool) -> None:
+    async with httpx.AsyncClient() as http:  # it does not close its own
+        chat = model(url, max_completion_tokens=24, use_responses_api=responses, http_async_client=http)
+        plain = chat.invoke(QUESTION)
+        assert "Paris" in plain.text
+        assert plain.usage_metadata
+        assert plain.usage_metadata["output_tokens"] > 0
+        assert "".join(chunk.text for chunk in chat.stream(QUESTION)) == plain.text
+        assert (await chat.ainvoke(QUESTION)).text == plain.text
+        assert "".join([chunk.text async for chunk in chat.astream(QUESTION)]) == plain.text
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
+def test_a_form(url: str, method: Any, responses: bool) -> None:
+    chat = model(url, max_completion_tokens=120, use_responses_api=responses)
+    assert isinstance(chat.with_structured_output(Town, method=method).invoke("Tell me of Bern."), Town)
+
+
+def test_a_response_goes_on_from_the_one_before(url: str) -> None:
+    chat = model(url, max_completion_tokens=16, use_responses_api=True, use_previous_response_id=True)
+    said: list[BaseMessage] = [HumanMessage("My name is Ada.")]
+    said += [chat.invoke(said), HumanMessage("What is my name?")]
+    answer = chat.invoke(said)
+    assert answer.usage_metadata
+    assert answer.usage_metadata["input_tokens"] > 40, "what was said before is in the prompt"
+
+
+def test_errors(url: str) -> None:
+    with pytest.raises(openai.NotFoundError):
+        model(url).invoke("Hi", model="no-such-model")
+    with pytest.raises(openai.BadRequestError):
+        model(url).invoke("Hi", temperature=99)
 
 
 @pytest.mark.parametrize("choice", ["required", "get_weather"])

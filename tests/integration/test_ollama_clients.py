@@ -49,6 +49,19 @@ def test_a_form(client: ollama.Client) -> None:
     assert isinstance(json.loads(answer.message.content or "")["city"], str)
 
 
+async def test_async_form_and_models(url: str) -> None:
+    async with ollama.AsyncClient(url) as client:
+        form = await client.chat(MODEL, QUESTION, format=SCHEMA, options={**GREEDY, "num_predict": 60})
+        assert isinstance(json.loads(form.message.content or "")["city"], str)
+        name = f"{MODEL}:latest"
+        assert (await client.show(MODEL)).modelinfo
+        assert name in {model.model for model in (await client.list()).models}
+        assert name in {model.model for model in (await client.ps()).models}
+        assert [step.status async for step in await client.pull(MODEL, stream=True)][-1] == "success"
+        with pytest.raises(ollama.ResponseError, match="model 'nobody' not found"):
+            await client.show("nobody")
+
+
 def test_show_list_ps_and_a_preset(client: ollama.Client) -> None:
     name = f"{MODEL}:latest"
     shown = client.show(MODEL)

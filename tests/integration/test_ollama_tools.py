@@ -85,6 +85,17 @@ def test_calls_streamed_and_not_and_their_results_in_the_next_turn(
         assert "snow" in (unnamed.message.content or ""), "the results are in the prompt"
 
 
+async def test_async_calls_streamed_and_not(url: str) -> None:
+    messages = [*examples(ONE), asked(["Paris"])]
+    async with ollama.AsyncClient(url) as client:
+        for seed in SEEDS:
+            if calls := called((await client.chat(MODEL, messages, tools=[WEATHER], options=sampling(seed))).message):
+                break
+        assert [name for name, _ in calls] == ["get_weather"] * len(calls) != []
+        stream = await client.chat(MODEL, messages, tools=[WEATHER], options=sampling(seed), stream=True)
+        assert [call async for line in stream for call in called(line.message)] == calls
+
+
 @tool
 def get_weather(city: str) -> str:
     """The weather of a city"""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -10,6 +11,18 @@ from fakes.daemon_process import MODEL
 from pydantic import BaseModel
 
 QUESTION = "What is the capital of France?"
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather of a town",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"town": {"type": "string", "maxLength": 20}},
+        "required": ["town"],
+        "additionalProperties": False,
+    },
+}
 
 
 class Town(BaseModel):
@@ -64,20 +77,8 @@ def test_parse_gives_a_model(client: openai.OpenAI) -> None:
 
 
 def test_a_tool_is_called_and_its_result_told(client: openai.OpenAI) -> None:
-    weather = {
-        "type": "function",
-        "name": "weather",
-        "description": "The weather of a town",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"town": {"type": "string", "maxLength": 20}},
-            "required": ["town"],
-            "additionalProperties": False,
-        },
-    }
     asked = client.responses.create(  # type: ignore[call-overload]
-        model=MODEL, input="The weather in Bern?", tools=[weather], tool_choice="required", temperature=0
+        model=MODEL, input="The weather in Bern?", tools=[WEATHER], tool_choice="required", temperature=0
     )
     (call,) = [one for one in asked.output if one.type == "function_call"]
     assert call.name == "weather"
@@ -85,7 +86,7 @@ def test_a_tool_is_called_and_its_result_told(client: openai.OpenAI) -> None:
         model=MODEL,
         previous_response_id=asked.id,
         input=[{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}],
-        tools=[weather],
+        tools=[WEATHER],
         tool_choice="none",
         temperature=0,
         max_output_tokens=24,
@@ -113,18 +114,51 @@ def test_conversations(client: openai.OpenAI) -> None:
         client.conversations.retrieve(made.id)
 
 
-async def test_the_async_client(url: str) -> None:
+@pytest.fixture
+async def aio(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-        plain = await client.responses.create(model=MODEL, input=QUESTION, temperature=0, max_output_tokens=16)
-        stream = await client.responses.create(
-            model=MODEL, input=QUESTION, temperature=0, max_output_tokens=16, stream=True
-        )
-        kinds, text = [], ""
-        async for event in stream:
-            kinds.append(event.type)
-            text += event.delta if event.type == "response.output_text.delta" else ""
-        made = await client.conversations.create()
-        assert (await client.conversations.retrieve(made.id)).id == made.id
+        yield client
+
+
+async def test_async_plain_and_streamed(aio: openai.AsyncOpenAI) -> None:
+    ask: dict[str, Any] = {"model": MODEL, "input": QUESTION, "temperature": 0, "max_output_tokens": 16}
+    plain = await aio.responses.create(**ask)
+    kinds, text = [], ""
+    async for event in await aio.responses.create(**ask, stream=True):
+        kinds.append(event.type)
+        text += event.delta if event.type == "response.output_text.delta" else ""
     assert text == plain.output_text
     assert kinds[0] == "response.created"
     assert kinds[-1] in {"response.completed", "response.incomplete"}
+    assert (await aio.responses.retrieve(plain.id)).output_text == text
+    await aio.responses.delete(plain.id)
+    with pytest.raises(openai.NotFoundError):
+        await aio.responses.input_items.list(plain.id)
+
+
+async def test_async_call_and_parsed_answer(aio: openai.AsyncOpenAI) -> None:
+    ask: dict[str, Any] = {"model": MODEL, "tools": [WEATHER], "tool_choice": "required", "temperature": 0}
+    plain = await aio.responses.create(**ask, input="The weather in Bern?")
+    streamed = [
+        event.arguments
+        async for event in await aio.responses.create(**ask, input="The weather in Bern?", stream=True)
+        if event.type == "response.function_call_arguments.done"
+    ]
+    assert streamed == [call.arguments for call in plain.output if call.type == "function_call"] != []
+    parsed = await aio.responses.parse(
+        model=MODEL, input="Tell me of Bern.", text_format=Town, temperature=0, max_output_tokens=200
+    )
+    assert isinstance(parsed.output_parsed, Town)
+
+
+async def test_async_conversation_and_its_items(aio: openai.AsyncOpenAI) -> None:
+    made = await aio.conversations.create(items=[{"type": "message", "role": "user", "content": "My name is Ada."}])
+    await aio.conversations.items.create(made.id, items=[{"role": "assistant", "content": "Hello Ada."}])
+    assert [item.type async for item in aio.conversations.items.list(made.id, limit=1)] == ["message"] * 2
+    answer = await aio.responses.create(model=MODEL, conversation=made.id, input="Hello!", max_output_tokens=8)
+    assert answer.conversation
+    assert answer.conversation.id == made.id
+    assert (await aio.conversations.update(made.id, metadata={"room": "hall"})).metadata == {"room": "hall"}
+    assert (await aio.conversations.delete(made.id)).deleted
+    with pytest.raises(openai.NotFoundError):
+        await aio.conversations.retrieve(made.id)

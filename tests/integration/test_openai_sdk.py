@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 from fakes.daemon_process import MODEL
+from pydantic import BaseModel, Field
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a town",
+        "parameters": {
+            "type": "object",
+            "properties": {"town": {"type": "string", "maxLength": 20}},
+            "required": ["town"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+
+
+class Town(BaseModel):
+    town: str = Field(max_length=20)
+    people: int = Field(ge=0, le=9)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +133,34 @@ def test_a_logit_bias_forbids_a_token(client: openai.OpenAI) -> None:
         model=MODEL, prompt="1 2 3 4", temperature=0, max_tokens=8, logit_bias={str(i): -100 for i in range(200, 1200)}
     )
     assert banned.choices[0].text != plain.choices[0].text
+
+
+def test_a_round_of_tools(client: openai.OpenAI) -> None:
+    asked = chat(client, tools=[WEATHER], tool_choice="required", max_tokens=60).choices[0]
+    assert asked.finish_reason == "tool_calls"
+    (call,) = asked.message.tool_calls or ()
+    assert call.type == "function"
+    assert set(json.loads(call.function.arguments)) == {"town"}
+    told = {"role": "tool", "tool_call_id": call.id, "content": "Rain, 7 degrees"}
+    turns = [*QUESTION, asked.message.model_dump(exclude_none=True), told]
+    assert chat(client, messages=turns, tools=[WEATHER], tool_choice="none", max_tokens=16).choices[0].message.content
+
+
+def test_parse_gives_a_model_and_so_does_the_stream_helper(client: openai.OpenAI) -> None:
+    fields: Any = {"model": MODEL, "messages": QUESTION, "response_format": Town, "temperature": 0}
+    plain = client.chat.completions.parse(**fields).choices[0].message.parsed
+    assert isinstance(plain, Town)
+    with client.chat.completions.stream(**fields) as stream:
+        assert "content.delta" in {event.type for event in stream}
+        assert stream.get_final_completion().choices[0].message.parsed == plain
+
+
+async def test_async_models_and_errors(url: str) -> None:
+    async with asynchronous(url) as client:
+        assert [model.id async for model in client.models.list()] == [MODEL]
+        assert (await client.models.retrieve(MODEL)).id == MODEL
+        with pytest.raises(openai.NotFoundError):
+            await client.models.retrieve("no-such-model")
 
 
 def test_models(client: openai.OpenAI) -> None:
