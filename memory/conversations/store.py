@@ -119,7 +119,7 @@ class Conversations:
     async def change(
         self, account: str, conversation: str, *, title: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> Conversation:
-        """Raises NotFound."""
+        """What was there before is overwritten in the file and gone from the log. Raises NotFound."""
         encoded = None if metadata is None else msgspec.json.encode(dict(metadata)).decode()
 
         def work(connection: sqlite3.Connection) -> Conversation:
@@ -131,14 +131,16 @@ class Conversations:
             )
             return as_conversation(row_of(connection, account, conversation))
 
-        return await self._database.write(work)
+        changed = await self._database.write(work)
+        await self._database.checkpoint()
+        return changed
 
     async def rate(self, account: str, turn: str, feedback: int, comment: str = "") -> Turn:
-        """-1, 0 (none) or 1; in place of what was said before. Raises NotFound, BadRequest."""
+        """-1, 0 (none) or 1; in place of what was said before, which is overwritten. Raises NotFound, BadRequest."""
         if feedback not in (-1, 0, 1):
             raise BadRequest("feedback: -1, 0 or 1", param="feedback")
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> str:
             row = connection.execute(f"SELECT {TURN} {FROM} WHERE t.id = ? AND t.account = ?", (turn, account))
             if not (found := row.fetchone()):
                 raise missing("turn", turn)
@@ -150,8 +152,10 @@ class Conversations:
                 "UPDATE conversations SET bytes = max(0, bytes + ?) WHERE id = ?",
                 (size(structs.replace(before, comment=comment)) - size(before), before.conversation),
             )
+            return before.comment
 
-        await self._database.write(work)
+        if await self._database.write(work):
+            await self._database.checkpoint()
         return await self.turn(account, turn)
 
     async def delete(self, account: str, conversation: str) -> None:

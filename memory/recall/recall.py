@@ -101,12 +101,17 @@ class Recall:
             return await rows.page(reader, account, after, min(max(limit, 1), MAX_PAGE))
 
     async def change(self, account: str, name: str, text: str) -> Memory:
-        """Raises BadRequest, NotFound."""
+        """What it said before is really gone. Raises BadRequest, NotFound."""
         _check(text)
         now = self._clock.wall()
-        number, memory = await self._database.write(
-            lambda connection: rows.update(connection, account, name, text, now)
-        )
+
+        def work(connection: sqlite3.Connection) -> tuple[int, Memory]:
+            changed = rows.update(connection, account, name, text, now)
+            erase(connection)
+            return changed
+
+        number, memory = await self._database.write(work)
+        await self._database.checkpoint()  # the log has the old page too
         self._indexes.remove(account, [number])
         self._embedding.call()
         return memory

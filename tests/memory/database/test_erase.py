@@ -39,6 +39,38 @@ async def test_rows_go_at_once_and_words_soon(tmp_path: Path) -> None:
     await memory.close()
 
 
+async def test_what_a_memory_said_before_is_gone_too(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, FakeClock())
+    await memory.start()
+    told = await memory.recall.add("local", "the password is xylophonequartz")
+    other = await memory.recall.add("local", "the pin is marimbaquartz")
+    await memory.recall.change("local", told.id, "the password has changed")
+    assert b"password is xylophonequartz" not in bytes_of(memory)
+    await memory.database.eraser.now()
+    assert b"xylophone" not in bytes_of(memory)
+    assert b"marimba" in bytes_of(memory)
+    await memory.recall.delete("local", other.id)
+    await memory.database.eraser.now()
+    assert b"marimba" not in bytes_of(memory)
+    assert [hit.memory.id for hit in (await memory.recall.search("local", "changed")).hits] == [told.id]
+    await memory.close()
+
+
+async def test_a_comment_a_title_and_a_label_that_were_replaced_are_gone(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, FakeClock())
+    await memory.start()
+    store = memory.conversations
+    name = await say(memory, "hello")
+    (turn,) = (await store.turns("local", name)).items
+    await store.rate("local", turn.id, -1, "it should say xylophonequartz")
+    await store.change("local", name, title="marimbaquartz", metadata={"about": "celestaquartz"})
+    assert all(word in bytes_of(memory) for word in (b"xylophone", b"marimba", b"celesta"))
+    await store.rate("local", turn.id, 1)
+    await store.change("local", name, title="Greetings", metadata={})
+    assert not any(word in bytes_of(memory) for word in (b"xylophone", b"marimba", b"celesta"))
+    await memory.close()
+
+
 async def test_a_kill_in_between_forgets_nothing(tmp_path: Path) -> None:
     """The file itself knows what is due: here nobody was told before it was left as it was."""
     memory = Memory(tmp_path, FakeClock())
