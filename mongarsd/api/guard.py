@@ -16,6 +16,7 @@ from aiohttp import web
 from mongarsd.api import reuse
 from mongarsd.api.credentials import rate_headers
 from mongarsd.api.errors import Handler
+from mongarsd.api.openai.keeping import CONVERSATION, STORED
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import BadRequest, Forbidden
 
@@ -26,14 +27,17 @@ _TARGET = re.compile(r"/[\x21-\x7e]*")
 #: Posts that are forms, by their exact raw path.
 FORMS = frozenset({"/v1/files"})
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
-#: What a page of an allowed origin may send; everything else needs no mention.
-_CORS_METHODS = "GET, POST, DELETE, OPTIONS"
-_CORS_HEADERS = "Authorization, Content-Type, X-API-Key"
+#: What a page of an allowed origin may send.
+_CORS_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
+#: The names that a page asks for. All are granted: whoever trusts the page wants its library to work, and a list of
+#: names ends at the library's next one (ollama#4388, #6910, #8342 and #9801 are one name each).
+_CORS_HEADERS = re.compile(r"[\w!#$%&'*+.^`|~, -]{1,4096}", re.ASCII)
 _CORS_EXPOSE = ", ".join(
     (
         *("Retry-After", "Retry-After-Ms", "X-Should-Retry", reuse.HEADER),
         *("X-RateLimit-Limit-Requests", "X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests"),
         *("X-RateLimit-Limit-Tokens", "X-RateLimit-Remaining-Tokens", "X-RateLimit-Reset-Tokens"),
+        *(CONVERSATION, STORED),
     )
 )
 _CORS_MAX_AGE = "600"  # seconds
@@ -73,13 +77,15 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    response.headers["Vary"] = "Origin"
+    response.headers["Vary"] = "Origin, Access-Control-Request-Headers" if request.method == "OPTIONS" else "Origin"
     if origin in request.app[PARTS].settings.server.allowed_origins:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = _CORS_EXPOSE
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = _CORS_METHODS
-            response.headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+            asked = request.headers.get("Access-Control-Request-Headers", "")
+            if _CORS_HEADERS.fullmatch(asked):
+                response.headers["Access-Control-Allow-Headers"] = asked
             response.headers["Access-Control-Max-Age"] = _CORS_MAX_AGE
 
 

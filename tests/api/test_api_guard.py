@@ -111,11 +111,14 @@ async def test_an_allowed_origin_gets_cors_also_on_streams_and_errors() -> None:
 
 async def test_preflight() -> None:
     async with serve(allowed_origins=("https://app.example",), key_hashes=("sha256:" + "0" * 64,)) as served:
-        ask = {"Access-Control-Request-Method": "POST"}
+        names = "authorization,content-type,x-stainless-helper-method,anthropic-version,x-conversation-id"
+        ask = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": names}
         url = served.url + "/v1/chat/completions"
         async with served.client.options(url, headers={"Origin": "https://app.example", **ask}) as response:
             assert response.status == 204
-            assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+            assert response.headers["Access-Control-Allow-Headers"] == names
+            assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
+            assert "X-Conversation-Id" in response.headers["Access-Control-Expose-Headers"]
         async with served.client.options(url, headers={"Origin": "https://evil.example", **ask}) as response:
             assert response.status == 403
         async with served.client.options(url, headers=ask) as response:
