@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
@@ -41,6 +42,15 @@ NO_KEY = (
 FIELDS: dict[str, structs.FieldInfo] = {
     f"{group.name}.{field.name}": field for group in structs.fields(Settings) for field in structs.fields(group.type)
 }
+#: What is compared with what clients send, letter by letter: in any other form it would never be the same.
+_FORMS = (
+    ("allowed_hosts", re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*"), "a name without scheme and port"),
+    (
+        "allowed_origins",
+        re.compile(r"[a-z][a-z0-9+.-]*://[^\sA-Z/?#@*]+"),
+        "scheme://name or scheme://name:port in small letters, without a path",
+    ),
+)
 _VARIABLES = {PREFIX + key.replace(".", "_").upper(): key for key in FIELDS}
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -199,7 +209,7 @@ def _choices(kind: Any) -> str:
 
 
 def _check(settings: Settings, origins: Mapping[str, str]) -> list[str]:
-    """What no single value can tell."""
+    """What a type cannot tell."""
     errors: list[str] = []
     where = origins.get("server.listen", "default")
     for text in settings.server.listen:
@@ -207,6 +217,12 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> list[str]:
             parse(text)
         except ValueError as error:
             errors.append(f"{where}: server.listen: {error}")
+    for key, form, wanted in _FORMS:
+        given: tuple[str, ...] = getattr(settings.server, key)
+        where = origins.get(f"server.{key}", "default")
+        errors += [
+            f"{where}: server.{key}: expected {wanted}, not {text!r}" for text in given if not form.fullmatch(text)
+        ]
     return errors
 
 

@@ -124,6 +124,26 @@ def test_bad_file(toml: Path, text: str, message: str) -> None:
     assert line.startswith(f"{toml}: {message}")
 
 
+@pytest.mark.parametrize(
+    ("key", "right", "wrong"),
+    [
+        ("allowed_hosts", ("pi", "Pi.Example.org", "10.0.0.2", "[fd00::1]"), ("http://pi", "pi:8420", "*", "pi/")),
+        (
+            "allowed_origins",
+            ("https://chat.example", "http://localhost:3000", "app://obsidian.md", "http://[::1]:3000"),
+            ("*", "null", "https://chat.example/", "https://Chat.example", "chat.example", "https://*.example"),
+        ),
+    ],
+)
+def test_what_no_client_ever_sends_is_no_setting(key: str, right: tuple[str, ...], wrong: tuple[str, ...]) -> None:
+    name = f"MONGARSD_SERVER_{key.upper()}"
+    assert getattr(load(None, {name: ",".join(right)}, {}).settings.server, key) == right
+    for text in wrong:
+        (line,) = errors(None, {name: text})
+        assert line.startswith(f"{name}: server.{key}: expected ")
+        assert line.endswith(f", not {text!r}")
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     assert errors(tmp_path / "absent") == [f"{tmp_path / 'absent'}: no such file"]
     assert errors(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
