@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from mongarsd.api import errors
 from mongarsd.api.openai.responses.events import Said
 from mongarsd.api.openai.responses.requests import ResponseRequest
-from mongarsd.api.openai.responses.work import Work, prepare
+from mongarsd.api.openai.responses.work import prepare
 from mongarsd.api.parts import Parts
 from mongarsd.api.ws.session import Session
-from mongarsd.ground.job import Delta, Finished
+from mongarsd.api.ws.stopping import Stop
+from mongarsd.ground.job import Delta
 
 
 class Respond:
     """A response goes on whether or not somebody reads it. `stop` frees its slot at once."""
 
+    lasting = True
+
     def __init__(self, parts: Parts, session: Session, name: str, body: ResponseRequest) -> None:
         self._parts, self._session, self._name, self._body = parts, session, name, body
         self._account = session.who.account
-        self._following: asyncio.Task[object] | None = None
-        self._stopped = self._said = False
+        self._stop = Stop()
+        self._said = False
 
     async def run(self) -> None:
         """Raises MongarsError before the first event."""
@@ -33,7 +35,7 @@ class Respond:
                 await self._send(said)
 
         try:
-            response, _ = await work.finish(await self._follow(work, deliver))
+            response, _ = await work.finish(await self._stop.unless(work.follow(deliver)))
             last = events.end(response)
         except Exception as error:
             if not self._said:
@@ -43,26 +45,7 @@ class Respond:
         await self._send(last)
 
     def stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            if self._following:
-                self._following.cancel()
-
-    async def _follow(self, work: Work, deliver: Callable[[Delta], Awaitable[None]]) -> Finished | None:
-        """None: it was stopped."""
-        if self._stopped:
-            return None
-        self._following = asyncio.current_task()
-        assert self._following
-        try:
-            return await work.follow(deliver)
-        except asyncio.CancelledError:
-            if not self._stopped:
-                raise
-            self._following.uncancel()
-            return None
-        finally:
-            self._following = None
+        self._stop.ask()
 
     async def _send(self, events: Sequence[Said]) -> None:
         self._said = True

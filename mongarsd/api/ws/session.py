@@ -28,6 +28,11 @@ REPLAY_AHEAD = 64 * 1024
 class Running(Protocol):
     """A command that takes a while."""
 
+    @property
+    def lasting(self) -> bool:
+        """A node that goes down waits for it."""
+        ...
+
     async def run(self) -> None:
         """Raises what is to be told as an error event."""
         ...
@@ -131,7 +136,10 @@ class Session:
             work.stop()
 
     async def idle(self) -> None:
-        """Wait until nothing runs, and until the reader has been sent the last word."""
+        """Wait until nothing runs that is worth it, and until the reader has been sent the last word."""
+        for work, _ in self._running.values():
+            if not work.lasting:
+                work.stop()
         if self._running:
             await asyncio.wait([task for _, task in self._running.values()])
         with contextlib.suppress(TimeoutError):

@@ -17,11 +17,8 @@ MAX_MESSAGE = 1024 * 1024  # bytes
 
 
 def upgrade() -> web.WebSocketResponse:
-    """Without deflate, which takes up to 300 kB a socket. With a limit of 0 the writer waits after every frame while
-    the transport holds 64 KiB: what has to wait does so in the session's log, which is bounded."""
-    return web.WebSocketResponse(
-        heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, writer_limit=0, decode_text=False
-    )
+    """Without deflate, which takes up to 300 kB a socket."""
+    return web.WebSocketResponse(heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
 
 
 class Socket:
@@ -58,6 +55,8 @@ class Socket:
         dispatcher = Dispatcher(self._hub, self._session)
         async for message in self._ws:
             if message.type is WSMsgType.ERROR:
+                if getattr(message.data, "code", 0) == TOO_LARGE.code:
+                    self._reason = TOO_LARGE
                 break
             answer = await dispatcher.take(message.data, text=message.type is WSMsgType.TEXT)
             if answer:
@@ -66,6 +65,7 @@ class Socket:
                 self.close(FLOOD)
 
     async def _write(self, first: Sequence[bytes]) -> None:
+        """`send_frame` waits while the transport is full, at 128 KiB and a frame; what waits longer is in the log."""
         session = self._session
         try:
             for frame in first:
@@ -88,8 +88,6 @@ class Socket:
 
     def _why(self) -> Reason:
         """Nobody here closed it."""
-        if self._ws.close_code == WSCloseCode.MESSAGE_TOO_BIG:
-            return TOO_LARGE
         return CLIENT if self._ws.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY) else LOST
 
 
