@@ -10,7 +10,7 @@ import aiosqlite
 
 from mongarsd.memory.documents.protocol import CutChunk
 from mongarsd.memory.documents.types import Fault
-from mongarsd.memory.recall import codec
+from mongarsd.memory.recall import codec, words
 from mongarsd.memory.recall.codec import Coded
 
 
@@ -145,17 +145,35 @@ async def signs(
     return [(row[0], row[1]) for row in rows]
 
 
+async def frequencies(reader: aiosqlite.Connection, stores: Sequence[int], asked: Sequence[str]) -> dict[str, int]:
+    """How many chunks of these stores have each of the words, counted to one more than MOST_TEXTS. The words of all
+    stores that FTS5 counts itself are no measure of one, and are stems."""
+    found = {}
+    for word in asked:
+        async with reader.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM chunks_fts WHERE chunks_fts MATCH ? LIMIT ?)",
+            (_within(stores, words.query([word])), words.MOST_TEXTS + 1),
+        ) as cursor:
+            row = await cursor.fetchone()
+            found[word] = int(row[0]) if row else 0
+    return found
+
+
 async def with_words(
     reader: aiosqlite.Connection, stores: Sequence[int], match: str, entries: Sequence[int] | None, most: int
 ) -> list[int]:
-    """Numbers of chunks, best first by BM25; `entries`: only theirs."""
-    own = " OR ".join(f'"{store}"' for store in stores)
+    """Numbers of chunks, best first by BM25; `entries`: only theirs. Of more than MOST_TEXTS that match, the newest
+    are ranked."""
+    matching = _within(stores, match)
     rows = await reader.execute_fetchall(
         "SELECT f.rowid FROM chunks_fts f CROSS JOIN chunks c ON c.number = f.rowid"
         " JOIN vector_store_files e ON e.number = c.entry"
-        " WHERE f.chunks_fts MATCH ? AND f.rank MATCH 'bm25(2.0, 1.0, 0.0)' AND e.cut = 1"
-        " AND (?2 IS NULL OR c.entry IN (SELECT value FROM json_each(?2))) ORDER BY f.rank LIMIT ?3",
-        (f"store : ({own}) AND {{headings text}} : ({match})", _list(entries), most),
+        " WHERE f.chunks_fts MATCH ?1 AND f.rank MATCH 'bm25(2.0, 1.0, 0.0)' AND e.cut = 1"
+        " AND (?2 IS NULL OR c.entry IN (SELECT value FROM json_each(?2))) AND f.rowid >= coalesce((SELECT m.rowid"
+        " FROM chunks_fts m CROSS JOIN chunks d ON d.number = m.rowid WHERE m.chunks_fts MATCH ?1"
+        " AND (?2 IS NULL OR d.entry IN (SELECT value FROM json_each(?2))) ORDER BY m.rowid DESC LIMIT 1 OFFSET ?4), 0)"
+        " ORDER BY f.rank LIMIT ?3",
+        (matching, _list(entries), most, words.MOST_TEXTS - 1),
     )
     return [row[0] for row in rows]
 
@@ -189,6 +207,11 @@ async def passages(reader: aiosqlite.Connection, account: str, numbers: Sequence
         (_list(numbers), account, account),
     )
     return {row[0]: row[1:] for row in rows}
+
+
+def _within(stores: Sequence[int], match: str) -> str:
+    own = " OR ".join(f'"{store}"' for store in stores)
+    return f"store : ({own}) AND {{headings text}} : ({match})"
 
 
 def _list(numbers: Sequence[int] | None) -> str | None:

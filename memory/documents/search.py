@@ -57,9 +57,9 @@ class Search:
         async with self._database.reader() as reader:
             by_words = by_meaning = None
             unknown: set[int] = set()
-            match = "" if way == "meaning" else words.query(words.words(query))
-            if match:
-                by_words = await rows.with_words(reader, owners, match, entries, RANKED)
+            asked = [] if way == "meaning" else words.words(query)
+            if asked:
+                by_words = await _by_words(reader, owners, asked, entries)
             if vector:
                 size = len(vector) // 4
                 have = await rows.vectors(reader, owners, found_by, size, near, entries)
@@ -93,6 +93,17 @@ class Search:
             for store in stores
             for key in await self._indexes.search(str(store), by, len(vector) // 4, vector, WIDER if wide else None)
         ]
+
+
+async def _by_words(
+    reader: aiosqlite.Connection, stores: Sequence[int], asked: Sequence[str], entries: Sequence[int] | None
+) -> list[int]:
+    """Those with telling words, best first; then those where common ones stand together."""
+    rare, common = words.parted(await rows.frequencies(reader, stores, asked))
+    found = await rows.with_words(reader, stores, rare, entries, RANKED) if rare else []
+    if common and len(found) < RANKED:
+        found += await rows.with_words(reader, stores, common, entries, RANKED)
+    return list(dict.fromkeys(found))[:RANKED]
 
 
 async def _passing(reader: aiosqlite.Connection, stores: Sequence[int], test: Test | None) -> list[int] | None:

@@ -57,8 +57,14 @@ def query(found: Iterable[str]) -> str:
 
 
 def narrowed(frequencies: Mapping[str, int]) -> str:
-    """For `MATCH`, of words and how many texts have each: those whose texts are not too many, rarest first, and the two
-    rarest of the others where they stand together; a common word alone only where there is no other. BM25 weighs what
+    """Both parts of `parted` in one."""
+    rare, common = parted(frequencies)
+    return " OR ".join(part for part in (rare, f"({common})" if common else "") if part)
+
+
+def parted(frequencies: Mapping[str, int]) -> tuple[str, str]:
+    """For `MATCH`, of words and how many texts have each: those whose texts are not too many, rarest first; and the two
+    rarest of the others where they stand together, a common word alone only where there is no other. BM25 weighs what
     is common next to nothing anyway."""
     rare: list[str] = []
     common: list[str] = []
@@ -70,7 +76,7 @@ def narrowed(frequencies: Mapping[str, int]) -> str:
         else:
             common.append(word)
     together = " AND ".join(f'"{word}"' for word in common[:2]) if len(common) > 1 or not rare else ""
-    return " OR ".join(part for part in (query(rare), f"({together})" if together else "") if part)
+    return query(rare), together
 
 
 def share(found: Iterable[str], text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fakes.documents import Shelf
@@ -13,6 +14,7 @@ from mongarsd.ground.errors import BadRequest, Busy, ContextOverflow, InvalidMod
 from mongarsd.ground.job import Priority
 from mongarsd.memory.documents.filters import compile_filter
 from mongarsd.memory.documents.types import Counts, Cut, NewEntry
+from mongarsd.memory.recall import words
 
 CATS = "# Pets\n\nThe kitten sleeps on the sofa."
 CARS = "# Things\n\nThe vehicle stands in the garage."
@@ -178,6 +180,27 @@ async def test_a_batch_has_its_own_counts_and_can_be_cancelled(shelf: Shelf) -> 
 async def test_any_query_is_words(shelf: Shelf, query: str) -> None:
     store = await shelf.store(CATS)
     assert isinstance(await shelf.find(store, query), list)
+
+
+async def test_common_words_cost_no_more_than_rare_ones(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is in too many texts the newest are ranked; what tells something is found wherever it is."""
+    monkeypatch.setattr(words, "MOST_TEXTS", 3)
+    store = await shelf.store(*(f"The house has number {'quince' if i in (0, 4) else 'x'}{i}." for i in range(9)))
+    other = await shelf.store("The house is quiet.")
+
+    async def found(query: str, **how: Any) -> list[str]:
+        return [hit.filename for hit in await shelf.find(store, query, way="words", **how)]
+
+    assert set(await found("house")) == {"6.md", "7.md", "8.md"}
+    assert set(await found("houses number")) == {"6.md", "7.md", "8.md"}, "stems are counted"
+    assert (await found("house number quince0"))[0] == "0.md"
+    assert set((await found("house number quince0"))[1:]) == {"6.md", "7.md", "8.md"}
+    assert await found("nothing") == []
+    assert [hit.text for hit in await shelf.find(other, "house", way="words")] == ["The house is quiet."]
+    first = (await shelf.entries(store))[0]
+    await shelf.documents.stores.change_entry("me", store, first.file, {"year": 2020})
+    test = compile_filter({"type": "eq", "key": "year", "value": 2020})
+    assert await found("house", test=test) == ["0.md"], "the newest of those that pass"
 
 
 async def test_filters_and_thresholds_leave_out(shelf: Shelf) -> None:
