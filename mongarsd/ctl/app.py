@@ -25,7 +25,7 @@ class Group(TyperGroup):
             message = error.message if isinstance(error, Failure) else clean(error.message)
             print(f"{paint('mongarsctl:', RED, sys.stderr)} {message}", file=sys.stderr)
             raise typer.Exit(exit_code(error)) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):  # Abort: in the middle of a question
             print(file=sys.stderr)
             raise typer.Exit(Exit.INTERRUPTED) from None
 

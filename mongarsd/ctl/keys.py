@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from typing import Annotated, Any
 
@@ -16,7 +17,15 @@ from mongarsd.ctl.terminal import clean, note, table
 app = make_app("Make, list and revoke API keys.", examples("mongarsctl keys create laptop", "mongarsctl keys list"))
 
 DAY = 86_400.0
-Scopes = Annotated[list[str], typer.Option("--scope", help="chat, admin or metrics; may be repeated.")]
+
+
+class Scope(enum.StrEnum):
+    CHAT = "chat"
+    ADMIN = "admin"
+    METRICS = "metrics"
+
+
+Scopes = Annotated[list[Scope], typer.Option("--scope", help="What it may do; may be repeated.")]
 Owner = Annotated[str | None, typer.Option("--account", help="Whose conversations it sees; else one of that name.")]
 
 
@@ -32,7 +41,7 @@ def create(
     client: Client,
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     account: Owner = None,
-    scope: Scopes = ["chat"],  # noqa: B006  # typer's way to say the default
+    scope: Scopes = [Scope.CHAT],  # noqa: B006  # typer's way to say the default
     days: Annotated[float | None, typer.Option(min=0.001, help="Valid for so long; else until revoked.")] = None,
     json: Json = False,
 ) -> None:

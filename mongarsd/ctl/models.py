@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +12,9 @@ import typer
 from mongarsd.client import Client
 from mongarsd.client.errors import MongarsError
 from mongarsd.ctl.app import Json, examples, make_app
+from mongarsd.ctl.asking import agree
 from mongarsd.ctl.connect import connected
-from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.ctl.exits import Exit
 from mongarsd.ctl.pulling import follow
 from mongarsd.ctl.terminal import clean, note, pairs, table
 from mongarsd.ctl.units import count, rate, size, span
@@ -139,13 +139,10 @@ def rm(
     model = client.show(name)
     loaded = model.state != "on_disk" and not model.base  # an adapter may go while its model runs
     if not yes:
-        if not _person():
-            raise Failure("this needs --yes, because there is nobody to ask", Exit.USAGE)
         effect = (
             " It is loaded, and its running answers end." if model.busy_slots else " It is loaded." if loaded else ""
         )
-        if not typer.confirm(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{effect}", err=True):
-            raise Failure("nothing was removed")
+        agree(f"Remove {clean(model.name)} ({size(model.size)}) from the disk?{effect}", refused="nothing was removed")
     if loaded:
         client.unload(name)
     client.remove(name)
@@ -167,10 +164,6 @@ def unload(client: Client, name: Name) -> None:
     """Give a model's memory back. The next request loads it again."""
     client.unload(name)
     print(f"{clean(name)} is unloaded.")
-
-
-def _person() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _full(ref: str) -> str:

@@ -9,8 +9,8 @@ import typer
 
 from mongarsd.client import Client, places
 from mongarsd.ctl.app import examples
+from mongarsd.ctl.asking import agree
 from mongarsd.ctl.connect import connected
-from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean
 
 EXAMPLES = examples("mongarsctl setup", "mongarsctl setup --yes    # asks nothing")
@@ -53,8 +53,8 @@ def setup(
         )
     else:
         print("No key exists yet. From the first one on every request needs one, also on this machine.")
-        if not yes and not typer.confirm("Make one?"):
-            raise Failure("nothing was changed", Exit.FAILURE)
+        if not yes:
+            agree("Make one?", refused="nothing was changed")
         made = client.create_key(name, account=account)
         print(f"\nThe key, shown only this once:\n\n    {made.text}")
     host = socket.gethostname().removesuffix(".local")

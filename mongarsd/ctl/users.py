@@ -12,7 +12,7 @@ from mongarsd.client import Client
 from mongarsd.ctl.app import Json, examples, make_app
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
-from mongarsd.ctl.keys import Owner, Scopes, day
+from mongarsd.ctl.keys import Owner, Scope, Scopes, day
 from mongarsd.ctl.terminal import clean, table
 
 app = make_app("Add, list and remove users.", examples("mongarsctl users add ana", "mongarsctl users list"))
@@ -27,7 +27,7 @@ def add(
     client: Client,
     name: Annotated[str, typer.Argument(help="Small letters, digits, dots, dashes, underscores.")],
     account: Owner = None,
-    scope: Scopes = ["chat"],  # noqa: B006  # typer's way to say the default
+    scope: Scopes = [Scope.CHAT],  # noqa: B006  # typer's way to say the default
 ) -> None:
     """Add a user. The password is asked for, or read from standard input."""
     user = client.add_user(name, _password(), account=account, scopes=scope)

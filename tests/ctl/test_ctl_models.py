@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongarsd.client import Client
-from mongarsd.ctl import models
+from mongarsd.ctl import asking, models
 from mongarsd.ctl.pulling import Bar
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.status import AvailableModel, PullProgress
@@ -109,7 +109,7 @@ def test_rm_asks(daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch) 
     code, _, err = run("models", "rm", NAME)
     assert code == 2
     assert "--yes" in err
-    monkeypatch.setattr(models, "_person", lambda: True)
+    monkeypatch.setattr(asking, "person", lambda: True)
     assert run("models", "rm", NAME, stdin="n\n")[0] == 1
     assert not [request for request in daemon.requests if request.method == "DELETE"]
     code, out, err = run("models", "rm", NAME, stdin="y\n")
