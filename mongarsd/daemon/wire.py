@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -24,10 +25,11 @@ from mongarsd.daemon.progress import default_progress
 from mongarsd.daemon.readiness import ModelCheck
 from mongarsd.daemon.status import Reporter
 from mongarsd.daemon.summariser import Summariser
-from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.errors import MongarsError, StartError
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.settings import Settings
+from mongarsd.ground.status import BoardStatus
 from mongarsd.ground.tasks import OnDeath, Tasks
 from mongarsd.inference.models.catalogue import load_catalogue
 from mongarsd.inference.models.store import ModelStore
@@ -53,6 +55,74 @@ KEYS_WAIT = 60.0
 STORES_NOT = "the memory of this node needs a look: `mongarsctl status` says why"
 
 
+class Around(NamedTuple):
+    """What every room is given."""
+
+    state: Path
+    clock: Clock
+    metrics: Metrics
+    on_death: OnDeath
+
+
+class Board:
+    """Of tuning: what this board has, how the knobs are set for it, and how it fares."""
+
+    def __init__(self, state: Path, settings: Settings) -> None:
+        self.profile = read_profile(state_dir=state, power_mode=jtop_power_mode)
+        log.info("board: %s", describe(self.profile))
+        self.knobs = Knobs(self.profile, Overrides.of(settings.inference))
+        self.pressure = PressureSensor()
+        self._vitals = Vitals()
+
+    def status(self) -> BoardStatus:
+        return board_status(self.profile, self._vitals.read())
+
+
+class Engines:
+    """Of inference: the installed models, the loaded ones, and how much memory each may have."""
+
+    def __init__(self, around: Around, board: Board, settings: Settings, backend: str) -> None:
+        self._knobs = board.knobs
+        self.store = _open_store(around.state, offline=settings.models.offline)
+        self.budgets = CacheBudgets(settings.cache, board.knobs.memory_budget, around.state)
+        self._limits = Limits(self._llama_facts)
+        self.pool = Pool(
+            node=socket.gethostname(),
+            resolve=self.store.resolve,
+            plan=lambda model: self.plan(model.digest),
+            settings=_pool_settings(settings, board.knobs.memory_budget, backend),
+            clock=around.clock,
+            metrics=around.metrics,
+            on_death=around.on_death,
+            oom_kills=board.pressure.oom_kills,
+            lessen=self._limits.lessen,
+        )
+        self.guard = MemoryGuard(
+            guard=Guard(reserve(board.profile.memory.usable or UNKNOWN_MEMORY)),
+            read=board.pressure.read,
+            pool=self.pool,
+            limits=self._limits,
+            clock=around.clock,
+            metrics=around.metrics,
+        )
+
+    def plan(self, digest: str) -> WorkerPlan:
+        """Of the model's next worker. Raises ModelNotFound, InvalidModel, DoesNotFit."""
+        return self._limits.apply(digest, self.budgets.give(self._knobs.plan(self.store.resolve(digest))))
+
+    def digest(self, name: str, kind: str) -> str:
+        """Of an installed model; "" while there is none."""
+        try:
+            model = self.store.resolve(name)
+        except MongarsError:
+            return ""
+        return model.digest if model.kind == kind else ""
+
+    def _llama_facts(self, digest: str) -> ModelFacts | None:
+        model = self.store.resolve(digest)
+        return facts(model) if model.format == "gguf" and model.kind == "chat" else None
+
+
 class Node:
     """`start()`, then `begin()` once the port answers; `stop_pulling()`, `close()`. Both may be called twice."""
 
@@ -66,82 +136,54 @@ class Node:
         backend: str = "llama",
     ) -> None:
         settings = config.settings
-        clock, metrics = SystemClock(), Metrics()
-        profile = read_profile(state_dir=state, power_mode=jtop_power_mode)
-        log.info("board: %s", describe(profile))
-        vitals = Vitals()
-        knobs = Knobs(profile, Overrides.of(settings.inference))
-        self._store = store = _open_store(state, offline=settings.models.offline)
-
-        budgets = CacheBudgets(settings.cache, knobs.memory_budget, state)
-
-        def plan(digest: str) -> WorkerPlan:
-            return limits.apply(digest, budgets.give(knobs.plan(store.resolve(digest))))
-
-        def llama_facts(digest: str) -> ModelFacts | None:
-            model = store.resolve(digest)
-            return facts(model) if model.format == "gguf" and model.kind == "chat" else None
-
-        limits = Limits(llama_facts)
-        sensor = PressureSensor()
-
-        self._pool = Pool(
-            node=socket.gethostname(),
-            resolve=store.resolve,
-            plan=lambda model: plan(model.digest),
-            settings=_pool_settings(settings, knobs.memory_budget, backend),
-            clock=clock,
-            metrics=metrics,
-            on_death=on_death,
-            oom_kills=sensor.oom_kills,
-            lessen=limits.lessen,
-        )
-        self._guard = guard = MemoryGuard(
-            guard=Guard(reserve(profile.memory.usable or UNKNOWN_MEMORY)),
-            read=sensor.read,
-            pool=self._pool,
-            limits=limits,
-            clock=clock,
-            metrics=metrics,
-        )
-        #: For the rooms that know no models.
-        self.embed = Embedder(self._pool, lambda: self._parts.settings.models.embedding)
-        self._memory = memory = Memory(
-            state,
-            clock,
-            settings=lambda: self._parts.settings.memory,
-            documents=lambda: self._parts.settings.documents,
-            metrics=metrics,
-            on_death=on_death,
-            embed=self.embed,
-            model=self._embedding_model,
-            summarise=Summariser(self._pool, self._chat_model),
-        )
+        around = Around(state, SystemClock(), Metrics(), on_death)
+        board = Board(state, settings)
+        self._engines = engines = Engines(around, board, settings, backend)
         arrival = Arrival()
-        self._models = NodeModels(store, self._pool, arrival)
-        self._default = DefaultModel(self._models, settings.models, arrival, show=default_progress(), say=say)
-        check = ModelCheck(settings.models.default, self._models, self._default, plan)
+        models = NodeModels(engines.store, engines.pool, arrival)
+        self._default = DefaultModel(models, settings.models, arrival, show=default_progress(), say=say)
+        self._memory = memory = self._make_memory(around)
         self._background = Tasks("node", on_death)
+        check = ModelCheck(settings.models.default, models, self._default, engines.plan)
         self._parts = Parts(
-            executor=self._pool,
-            models=self._models,
-            cache=NodeCache(budgets, self._pool),
+            executor=engines.pool,
+            models=models,
+            cache=NodeCache(engines.budgets, engines.pool),
             memory=memory,
             settings=settings,
-            metrics=metrics,
-            clock=clock,
+            metrics=around.metrics,
+            clock=around.clock,
             exposed=any(not address.loopback for address in listen),
             checks={"model": check},
             hints={"memory": lambda: STORES_NOT if memory.warnings() else ""},
             status=Reporter(
-                clock=clock,
+                clock=around.clock,
                 listen=tuple(str(address) for address in listen),
                 state_dir=str(state),
-                board=lambda: board_status(profile, vitals.read()),
-                models=self._models.list,
-                reasons=(*knobs.reasons, *budgets.reasons),
-                warnings=lambda: [text for text in (check(), guard.warning(), *memory.warnings()) if text],
+                board=board.status,
+                models=models.list,
+                reasons=(*board.knobs.reasons, *engines.budgets.reasons),
+                warnings=lambda: [text for text in (check(), engines.guard.warning(), *memory.warnings()) if text],
             ),
+        )
+
+    def _make_memory(self, around: Around) -> Memory:
+        """It knows no models, and reads the settings that are in force when it needs one."""
+        engines = self._engines
+
+        def settings() -> Settings:
+            return self._parts.settings
+
+        return Memory(
+            around.state,
+            around.clock,
+            settings=lambda: settings().memory,
+            documents=lambda: settings().documents,
+            metrics=around.metrics,
+            on_death=around.on_death,
+            embed=Embedder(engines.pool, lambda: settings().models.embedding),
+            model=lambda: engines.digest(settings().models.embedding, "embedding"),
+            summarise=Summariser(engines.pool, lambda: engines.digest(settings().models.default, "chat")),
         )
 
     def public(self) -> web.Application:
@@ -153,7 +195,7 @@ class Node:
         return make_admin_app(self._parts)
 
     async def start(self) -> None:
-        await self._pool.start()
+        await self._engines.pool.start()
         self._memory.begin()
         await self._memory.opened(OPEN_WAIT)
         if self._parts.exposed and not self.has_keys:
@@ -164,39 +206,25 @@ class Node:
         """In the database; true also while it cannot be read, if keys were ever made."""
         return self._memory.access.required
 
-    def _embedding_model(self) -> str:
-        return self._digest(self._parts.settings.models.embedding, "embedding")
-
-    def _chat_model(self) -> str:
-        return self._digest(self._parts.settings.models.default, "chat")
-
-    def _digest(self, name: str, kind: str) -> str:
-        """Of an installed model; "" while there is none."""
-        try:
-            model = self._store.resolve(name)
-        except MongarsError:
-            return ""
-        return model.digest if model.kind == kind else ""
-
     def begin(self) -> None:
         """What may take long and need not be waited for."""
         self._background.spawn("default model", self._default.run())
-        self._background.spawn("memory guard", self._guard.run())
+        self._background.spawn("memory guard", self._engines.guard.run())
 
     def apply(self, config: Config) -> None:
         """Put reloaded settings into force."""
         self._parts.settings = config.settings
-        self._pool.set_default_keep_alive(config.settings.models.keep_alive)
+        self._engines.pool.set_default_keep_alive(config.settings.models.keep_alive)
 
     async def stop_pulling(self) -> None:
         """What has arrived of a model is kept, so a pull need not be waited for."""
         await self._background.close()
-        await self._store.close()
+        await self._engines.store.close()
 
     async def close(self) -> None:
         """Running answers end with an error."""
         await self.stop_pulling()
-        await self._pool.close()
+        await self._engines.pool.close()
         await self._memory.close()  # after the answers, which store their turns
 
 
