@@ -6,9 +6,9 @@ import logging
 
 from aiohttp import web
 
-from mongarsd.api.connection import address
 from mongarsd.api.errors import Handler
 from mongarsd.api.parts import PARTS
+from mongarsd.api.proxies import client_address
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ MAX_PATH = 200
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     clock = request.app[PARTS].clock
     begin = clock.monotonic()
-    client = address(request.transport) or "local"  # now: a client that goes away takes its address along
+    client = client_address(request) or "local"  # now: a client that goes away takes its address along
     status, size = CLIENT_GONE, 0
     try:
         response = await handler(request)

@@ -11,10 +11,11 @@ the request before counts as nothing: then KEEP_ALIVE ends the connection, as an
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import math
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiohttp import web
@@ -86,8 +87,11 @@ class Connection(web.RequestHandler):
         settings = self._parts.settings.server
         stream = cast(asyncio.Transport, transport)
         self._address = address(stream)
+        many = trusts(settings.trusted_proxies, self._address)  # clients behind one address
         self._admitted = self._connections.enter(
-            self._address, most=settings.max_connections, most_each=settings.max_connections_per_client
+            self._address,
+            most=settings.max_connections,
+            most_each=settings.max_connections if many else settings.max_connections_per_client,
         )
         if not self._admitted:
             self._parts.http.refused.add(self._listener)
@@ -155,6 +159,15 @@ def address(transport: asyncio.BaseTransport | None) -> str:
     """The client's IP address; empty for a Unix socket."""
     peer: Any = transport.get_extra_info("peername") if transport else None
     return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def trusts(networks: Sequence[str], address: str) -> bool:
+    """Is this IP address in one of the networks? Pure."""
+    if not networks or not address:
+        return False
+    one = ipaddress.ip_address(address.partition("%")[0])
+    one = (one.version == 6 and one.ipv4_mapped) or one
+    return any(one in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def factory(server: web.Server, parts: Parts, listener: str) -> Callable[[], Connection]:

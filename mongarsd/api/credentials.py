@@ -20,6 +20,7 @@ from mongarsd.api import tokens
 from mongarsd.api.errors import Handler
 from mongarsd.api.openapi import Route
 from mongarsd.api.parts import PARTS, Parts
+from mongarsd.api.proxies import came_through_one
 from mongarsd.ground.errors import Forbidden, Unauthorized
 from mongarsd.memory.access.access import Access
 from mongarsd.memory.access.types import Login, Scope
@@ -128,6 +129,8 @@ def fingerprint(known: str) -> str:
 async def _identify(request: web.Request) -> Identity:
     parts = request.app[PARTS]
     if not _closed(parts):
+        if came_through_one(request):  # from beyond this machine, whatever its address
+            raise Unauthorized("a request through a proxy needs a key: `mongarsctl setup` makes the first")
         return LOOPBACK
     if known := await _known(parts, *credential(request)):
         return known

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from mongarsd.api import tokens
 from mongarsd.api.body import decode
-from mongarsd.api.connection import address
 from mongarsd.api.logins import network
 from mongarsd.api.parts import PARTS
+from mongarsd.api.proxies import client_address
 from mongarsd.ground.errors import RateLimited, Unauthorized
 
 
@@ -39,7 +39,7 @@ async def create_token(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     access = parts.memory.access
     now = parts.clock.monotonic()
-    tries = ((parts.user_attempts, body.username), (parts.address_attempts, network(address(request.transport))))
+    tries = ((parts.user_attempts, body.username), (parts.address_attempts, network(client_address(request))))
     if wait := max(attempts.wait(who, now) for attempts, who in tries):
         raise RateLimited("too many wrong passwords; try again later", retry_after=wait)
     for attempts, who in tries:

@@ -35,6 +35,10 @@ Caddy before the port:
         tls internal
         reverse_proxy 127.0.0.1:{port}
     }}
+
+and say so in the section [server], so that mongarsd tells its clients apart:
+
+    trusted_proxies = ["127.0.0.1"]
 """
 
 

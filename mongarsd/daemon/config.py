@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import tomllib
 import typing
@@ -223,6 +224,12 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> list[str]:
         errors += [
             f"{where}: server.{key}: expected {wanted}, not {text!r}" for text in given if not form.fullmatch(text)
         ]
+    where = origins.get("server.trusted_proxies", "default")
+    for text in settings.server.trusted_proxies:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            errors.append(f"{where}: server.trusted_proxies: expected an IP address or network, not {text!r}")
     return errors
 
 

@@ -15,6 +15,7 @@ RELOADABLE = frozenset(
         "server.allowed_hosts",
         "server.allowed_origins",
         "server.key_hashes",
+        "server.trusted_proxies",
         "server.max_body",
         "server.max_connections",
         "server.max_connections_per_client",

@@ -18,6 +18,7 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     key_hashes: tuple[Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")], ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     max_body: Annotated[int, Meta(ge=1024, le=1 << 30)] = 8 * 1024 * 1024  # bytes
     max_connections: Count = 256
     max_connections_per_client: Count = 64

@@ -30,7 +30,7 @@ def test_a_person_may_leave(daemon: FakeDaemon, tmp_path: Path, key: str, code: 
     env = os.environ | {"TERM": "xterm", "MONGARSD_SOCKET": str(tmp_path / "control.sock")}
     with Terminal(MAIN, env) as screen:
         screen.until("Make one? [y/N]: ")
-        screen.type(key)
+        screen.press(key, "\r\n")
         assert screen.end() == code
     assert [request.method for request in daemon.requests] == ["GET"]
 
