@@ -54,6 +54,10 @@ class SchemaRules:
     def add(self, schema: Any, path: str) -> str:
         """The rule of a whole schema: `$ref` inside is relative to it. Raises BadRequest."""
         self._root, self._base = schema, path
+        return self.part(schema, path)
+
+    def part(self, schema: Any, path: str) -> str:
+        """The rule of a schema within the one that was added last. Raises BadRequest."""
         try:
             return self._schema(schema, path, MAX_DEPTH)
         except RecursionError:
@@ -84,14 +88,15 @@ class SchemaRules:
             self._refuse(path, "a schema is an object, true or false")
         if isinstance(schema.get("$ref"), str) and not set(schema) - ANNOTATIONS - {"$ref"}:
             return self._ref(schema["$ref"], path, depth)
-        schema = self._flat(schema, path)
+        schema = self.flat(schema, path)
         self._known(schema, path)
         name = self.writer.rule(wish(path), " | ".join(self._options(schema, path, depth)))
         self._paths.setdefault(name, path)
         return name
 
-    def _flat(self, schema: dict[str, Any], path: str) -> dict[str, Any]:
-        """Without `$ref` and `allOf`, all their keywords in one schema."""
+    def flat(self, schema: dict[str, Any], path: str) -> dict[str, Any]:
+        """A schema within the one that was added last, without `$ref` and `allOf`: all their keywords in one. Raises
+        BadRequest."""
         for _ in range(MAX_DEPTH):
             parts: list[Any] = [{key: value for key, value in schema.items() if key not in ("$ref", "allOf")}]
             if isinstance(schema.get("$ref"), str):
@@ -143,7 +148,7 @@ class SchemaRules:
         schema, branches = place.schema, place.several(key)
         beside = {k: v for k, v in schema.items() if k not in ANNOTATIONS and k not in (key, "nullable")}
         if key == "oneOf":
-            flat = [self._flat(branch, place.path) if isinstance(branch, dict) else branch for branch in branches]
+            flat = [self.flat(branch, place.path) if isinstance(branch, dict) else branch for branch in branches]
             for i, one in enumerate(flat):
                 for j, other in enumerate(flat[:i]):
                     if not disjoint(one, other):

@@ -45,7 +45,7 @@ def parser(job: Job, form: Format) -> partial[Parser] | None:
     """Makes the parser of the job's answer; None if there is nothing to read."""
     if not job.tools or job.tool_choice is ToolChoice.NONE:
         return None
-    names = [tool["function"]["name"] for tool in job.tools]
+    names = {tool["function"]["name"]: tool["function"].get("parameters") for tool in job.tools}
     return partial(form.parser, names, bound=_bound(job, form) if job.grammar is None else None)
 
 

@@ -7,7 +7,7 @@ feeding it the text that was released, and goes on where the lost one stood.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mongarsd.inference.grammar.rules import literal
@@ -65,8 +65,8 @@ class Format(Protocol):
         """GBNF of one call, or of up to MAX_CALLS. `opened`: the first of `opens` has been said. Raises BadRequest."""
         ...
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> Parser:
-        """`names` are the tools that may be called; a call of any other is text.
+    def parser(self, names: Mapping[str, Any], *, bound: str | None) -> Parser:
+        """`names` are the tools that may be called, and the schemas of their arguments; a call of any other is text.
 
         `bound`: the text after which `grammar` binds the answer; "" = from its start, None = nowhere.
         """
@@ -89,7 +89,7 @@ def tool_rules(tools: Sequence[Mapping[str, Any]], key: str = "arguments") -> tu
     return rules, rules.writer.rule("call", " | ".join(options))
 
 
-def to_call(value: Any, names: Sequence[str]) -> Call | None:
+def to_call(value: Any, names: Collection[str]) -> Call | None:
     """A decoded `{"name", "arguments"}` (or "parameters") as a call; None if it is none."""
     if not isinstance(value, dict):
         return None
@@ -104,3 +104,8 @@ def to_call(value: Any, names: Sequence[str]) -> Call | None:
     if name not in names or not isinstance(arguments, dict):
         return None
     return Call(name, json.dumps(arguments, ensure_ascii=False))
+
+
+def overlap(text: str, tag: str) -> int:
+    """Characters at the end of `text` that may become `tag`."""
+    return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if tag.startswith(text[-size:])), 0)

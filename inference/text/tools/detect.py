@@ -11,6 +11,7 @@ from mongarsd.inference.text.tools.hermes import Hermes
 from mongarsd.inference.text.tools.llama3 import Llama3
 from mongarsd.inference.text.tools.mistral import Mistral
 from mongarsd.inference.text.tools.mistralargs import MistralArgs
+from mongarsd.inference.text.tools.qwencoder import QwenCoder
 from mongarsd.inference.text.tools.smollm import SmolLM
 
 #: The first that knows the template; a mark that others use too comes later.
@@ -20,6 +21,7 @@ FORMATS: tuple[Format, ...] = (
     MistralArgs(),
     Mistral(),
     Granite(),
+    QwenCoder(),
     SmolLM(),
     Hermes(),
     Llama3(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mongarsd.inference.grammar.check import check
@@ -45,12 +45,12 @@ class FunctionGemma:
         check(text, "tools")
         return text
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> GemmaCalls:  # noqa: ARG002
+    def parser(self, names: Collection[str], *, bound: str | None) -> GemmaCalls:  # noqa: ARG002
         return GemmaCalls(names, *self.marks)
 
 
 class GemmaCalls:
-    def __init__(self, names: Sequence[str], open_: str, close: str, quote: str) -> None:
+    def __init__(self, names: Collection[str], open_: str, close: str, quote: str) -> None:
         self._names, self._open, self._close, self._quote = names, open_, close, quote
         self._text = ""
         self._calls = 0
@@ -86,7 +86,7 @@ class GemmaCalls:
         return Said(content, tuple(calls))
 
 
-def _call(body: str, names: Sequence[str], quote: str) -> Call | None:
+def _call(body: str, names: Collection[str], quote: str) -> Call | None:
     match = re.fullmatch(r"\s*call:([A-Za-z0-9_.-]+)(\{.*\})\s*", body, re.DOTALL)
     if not match or match[1] not in names:
         return None

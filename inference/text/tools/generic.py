@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -31,7 +31,7 @@ class Generic:
         more = f' ("\\n" {call}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", call + more))
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+    def parser(self, names: Collection[str], *, bound: str | None) -> JsonCalls:
         return JsonCalls(names, opens=("<tool_call>",), closes=("</tool_call>",), bare=True, bound=bound)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from mongarsd.inference.text.tools.jsoncalls import JsonCalls
 from mongarsd.inference.text.tools.mistral import Mistral
@@ -13,5 +13,5 @@ class Granite(Mistral):
     opens = ("<|tool_call|>",)
     marks = opens
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+    def parser(self, names: Collection[str], *, bound: str | None) -> JsonCalls:
         return JsonCalls(names, opens=(*self.opens, "<tool_call>"), closes=("</tool_call>",), bare=False, bound=bound)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mongarsd.inference.text.tools.base import MAX_CALLS, tool_rules
@@ -24,5 +24,5 @@ class Hermes:
         more = f' (ws "<tool_call>" {body}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", first + more))
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+    def parser(self, names: Collection[str], *, bound: str | None) -> JsonCalls:
         return JsonCalls(names, opens=self.opens, closes=("</tool_call>",), bare=False, bound=bound)

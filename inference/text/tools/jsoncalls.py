@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from mongarsd.inference.text.tools.base import MAX_CALLS, Call, Said, to_call
+from mongarsd.inference.text.tools.base import MAX_CALLS, Call, Said, overlap, to_call
 from mongarsd.inference.text.tools.bound import BoundCalls, json_head
 
 
@@ -19,7 +19,7 @@ class JsonCalls:
 
     def __init__(
         self,
-        names: Sequence[str],
+        names: Collection[str],
         *,
         opens: Sequence[str],
         closes: Sequence[str] = (),
@@ -88,7 +88,7 @@ class JsonCalls:
             if found[1] == self._bound:
                 self._rest = BoundCalls(self._head, self._bound)
             return
-        hold = 0 if final else max((_overlap(text, tag) for tag in self._opens), default=0)
+        hold = 0 if final else max((overlap(text, tag) for tag in self._opens), default=0)
         if self._spent and not text[: len(text) - hold].strip():
             return  # between two calls; if no other comes, nobody misses it
         self._say(content, text[: len(text) - hold])
@@ -162,8 +162,3 @@ def json_end(text: str) -> int | None:
             if depth == 0:
                 return index + 1
     return None
-
-
-def _overlap(text: str, tag: str) -> int:
-    """Characters at the end of `text` that may become `tag`."""
-    return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if tag.startswith(text[-size:])), 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mongarsd.inference.text.tools.base import MAX_CALLS, tool_rules
@@ -23,5 +23,5 @@ class Mistral:
         body = f'ws "[" ws {call} ws {more} "]"'
         return rules.text(rules.writer.rule("calls", body if opened else f'"{self.opens[0]}" {body}'))
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+    def parser(self, names: Collection[str], *, bound: str | None) -> JsonCalls:
         return JsonCalls(names, opens=self.opens, bare=False, bound=bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mongarsd.inference.grammar.rules import literal
@@ -33,7 +33,7 @@ class MistralArgs:
         more = f' ("{OPEN}" {call}){{0,{MAX_CALLS - 1}}}' if many else ""
         return rules.text(rules.writer.rule("calls", (call if opened else f'"{OPEN}" {call}') + more))
 
-    def parser(self, names: Sequence[str], *, bound: str | None) -> JsonCalls:
+    def parser(self, names: Collection[str], *, bound: str | None) -> JsonCalls:
         some = "|".join(map(re.escape, names))
         head = re.compile(rf"(?P<name>{some})(?:\[CALL_ID\]\w+)?\[ARGS\]\s*(?=\{{)")
         return JsonCalls(names, opens=self.opens, bare=False, bound=OPEN if bound is None else bound, head=head)

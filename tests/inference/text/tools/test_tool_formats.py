@@ -16,7 +16,11 @@ from mongarsd.inference.text.tools.base import Call, Format, Parser, Said
 from mongarsd.inference.text.tools.detect import FORMATS, detect
 
 BY_NAME: dict[str, Format] = {one.name: one for one in FORMATS}
-NAMES = ["get_weather", "set_light"]
+STRING, FLAG, NUMBER = {"type": "string"}, {"type": "boolean"}, {"type": "integer"}
+NAMES: dict[str, Any] = {
+    "get_weather": {"type": "object", "properties": {"city": STRING}},
+    "set_light": {"type": "object", "properties": {"on": FLAG, "level": NUMBER}},
+}
 PARIS = ("get_weather", {"city": 'Paris {"x"}'})
 LIGHT = ("set_light", {"on": True, "level": 3})
 P, L = (
@@ -25,6 +29,10 @@ P, L = (
 )
 P3 = P.replace("arguments", "parameters")
 L3 = L.replace("arguments", "parameters")
+
+TOLD = "<tool_call>\n<function={}>\n<parameter={}>\n{}\n</parameter>\n</function>\n</tool_call>"
+PX = TOLD.format("get_weather", "city", 'Paris {"x"}')
+LX = TOLD.format("set_light", "on", "true\n</parameter>\n<parameter=level>\n3")
 
 #: format, the model's answer, the text and the calls in it
 RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
@@ -57,6 +65,22 @@ RECORDED: list[tuple[str, str, str, list[tuple[str, dict[str, Any]]]]] = [
     ("llama3", f"<|python_tag|>{P3}; {L3}", "", [PARIS, LIGHT]),
     ("llama3", "{not a call}", "{not a call}", []),
     ("llama3", "The set {1} is small.", "The set {1} is small.", []),
+    ("qwen-coder", f"Let me look.\n{PX}\n{LX}\n", "Let me look.\n", [PARIS, LIGHT]),
+    ("qwen-coder", PX.replace("<tool_call>\n", "").replace("\n</tool_call>", ""), "", [PARIS]),
+    ("qwen-coder", f"{LX} Done.", " Done.", [LIGHT]),
+    ("qwen-coder", "<tool_call><function=set_light></function></tool_call>", "", [("set_light", {})]),
+    ("qwen-coder", "1 < 2, <tool_call>, <function=rm> and <func", "1 < 2, <tool_call>, <function=rm> and <func", []),
+    ("qwen-coder", "<tool_call>\n<function=get_we", "<tool_call>\n<function=get_we", []),
+    (
+        "qwen-coder",
+        TOLD.format("get_weather", "city", "\na\n<parameter> </p>\n"),
+        "",
+        [("get_weather", {"city": "\na\n<parameter> </p>\n"})],
+    ),
+    ("qwen-coder", TOLD.format("get_weather", "city", "7"), "", [("get_weather", {"city": "7"})]),
+    ("qwen-coder", TOLD.format("set_light", "level", "very"), "", [("set_light", {"level": "very"})]),
+    ("qwen-coder", TOLD.format("set_light", "other", '{"a": [1]}'), "", [("set_light", {"other": {"a": [1]}})]),
+    ("qwen-coder", TOLD.format("set_light", "other", "NaN"), "", [("set_light", {"other": "NaN"})]),
     ("generic", f"{P}\n{L}", "", [PARIS, LIGHT]),
     ("generic", "It rains.", "It rains.", []),
     (
@@ -121,6 +145,14 @@ def test_cuts_change_nothing(data: st.DataObject) -> None:
         "<|tool_call>",
         "<tool_call|>",
         '<|"|>',
+        "<function=set_light>",
+        "<function=get_weather>",
+        "<parameter=city>",
+        "<parameter=level>",
+        "\n",
+        "</parameter>",
+        "</function>",
+        PX,
     ]
     pieces = data.draw(st.lists(st.sampled_from([*parts, *marks]), max_size=8))
     bound = data.draw(st.sampled_from([None, "", *form.opens[:1]]))
@@ -232,6 +264,7 @@ def whole(call: Call) -> Call:
         ("{{ tools }}Environment: ipython", "llama3"),
         ("{{ tools }}<start_function_call>", "functiongemma"),
         ("{{ tools }}<|tool_call>call:", "gemma4"),
+        ("{{ tools }}<tool_call>\n<function={{ f }}>\n<parameter={{ k }}>", "qwen-coder"),
     ],
 )
 def test_the_template_tells_the_format(template: str, name: str) -> None:
