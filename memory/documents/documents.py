@@ -14,11 +14,12 @@ from mongarsd.memory.database.database import Database
 from mongarsd.memory.documents import rows
 from mongarsd.memory.documents.blobs import Blobs
 from mongarsd.memory.documents.files import Files
-from mongarsd.memory.documents.indexing import RETRY, Indexing
+from mongarsd.memory.documents.indexing import Indexing
 from mongarsd.memory.documents.search import Search
 from mongarsd.memory.documents.stores import Stores
 from mongarsd.memory.recall.indexes import Indexes
 from mongarsd.memory.recall.types import Embed, Model
+from mongarsd.memory.steps import RETRY
 
 FOLDER = "files"
 

@@ -30,51 +30,24 @@ from mongarsd.memory.recall.indexes import Indexes
 from mongarsd.memory.recall.rows import embedder, ensure_embedder
 from mongarsd.memory.recall.types import Embed, Model
 from mongarsd.memory.recall.vectors import encoded, vectors
+from mongarsd.memory.steps import Steps
 
 log = logging.getLogger(__name__)
 
 #: Texts a job. Small, so that a question that arrives meanwhile soon has its turn.
 BATCH = 16
-#: Seconds between two looks when nothing called: a new model does not.
-LOOK = 30.0
-#: Seconds until the next try after a failure.
-RETRY = 10.0
-
 #: The machine is in the way, not the text.
 _LATER = (Busy, DoesNotFit, InvalidModel, ModelNotFound, StorageUnavailable)
 
 
-class Indexing:
-    """`run()` is a background task. What it has done is in the database: it goes on there after a restart."""
+class Indexing(Steps):
+    """What it has done is in the database: it goes on there after a restart."""
 
     def __init__(self, database: Database, blobs: Blobs, indexes: Indexes, embed: Embed, model: Model) -> None:
+        super().__init__("documents wait", rest=indexes.trim)
         self._database, self._blobs, self._indexes = database, blobs, indexes
         self._embed, self._model = embed, model
-        self._call = asyncio.Event()
-        self.trouble = ""  # why it does not go on
         self.read = self.embedded = 0  # files and chunks since the start
-
-    def call(self) -> None:
-        """There is something new."""
-        self._call.set()
-
-    async def run(self) -> None:
-        while True:
-            self._call.clear()
-            pause = LOOK
-            try:
-                while await self.step():
-                    pass
-                self.trouble = ""
-            except (MongarsError, OSError) as error:
-                words = error.message if isinstance(error, MongarsError) else str(error)
-                if self.trouble != words and not isinstance(error, StorageUnavailable):  # which is logged already
-                    log.warning("documents wait: %s", words)
-                self.trouble, pause = words, RETRY
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._call.wait()
-            self._indexes.trim()
 
     async def step(self) -> bool:
         """Cut one file, else embed one batch; False = nothing waits. Raises MongarsError, OSError."""

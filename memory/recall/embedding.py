@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from mongarsd.ground.errors import Busy, DoesNotFit, InvalidModel, ModelNotFound, MongarsError, StorageUnavailable
@@ -14,16 +13,12 @@ from mongarsd.memory.recall.indexes import Indexes
 from mongarsd.memory.recall.rows import Waiting
 from mongarsd.memory.recall.types import Embed, Model
 from mongarsd.memory.recall.vectors import encoded, vectors
+from mongarsd.memory.steps import Steps
 
 log = logging.getLogger(__name__)
 
 #: Texts a job. Small, so that a question that arrives meanwhile soon has its turn.
 BATCH = 16
-#: Seconds between two looks when nothing called: stored turns do not call, a new model does not either.
-LOOK = 30.0
-#: Seconds until the next try after a failure, of the model and of the database.
-RETRY, SOON = 60.0, 1.0
-
 #: Batches until what waits is counted again: that looks at all of it.
 COUNT = 64
 
@@ -31,43 +26,16 @@ COUNT = 64
 _LATER = (Busy, DoesNotFit, ModelNotFound, StorageUnavailable)
 
 
-class Embedding:
-    """`run()` is a background task. `waiting` and `trouble` say how it goes."""
+class Embedding(Steps):
+    """`waiting`, `done` and `trouble` say how it goes."""
 
     def __init__(self, database: Database, indexes: Indexes, embed: Embed, model: Model) -> None:
+        super().__init__("memories are found by their words alone", rest=indexes.trim)
         self._database, self._indexes = database, indexes
         self._embed, self._model = embed, model
-        self._call = asyncio.Event()
         self.waiting = 0
         self._uncounted = 0  # batches until the next count
         self.done = 0  # since the start
-        self.trouble = ""
-
-    def call(self) -> None:
-        """There is something new."""
-        self._call.set()
-
-    async def run(self) -> None:
-        while True:
-            self._call.clear()
-            pause = LOOK
-            try:
-                while await self.step():
-                    pass
-                self.trouble = ""
-            except StorageUnavailable as error:  # told elsewhere, and often over soon: the file is being opened
-                self.trouble, pause = error.message, SOON
-            except MongarsError as error:
-                if self.trouble != error.message:
-                    log.warning("memories are found by their words alone: %s", error.message)
-                self.trouble, pause = error.message, RETRY
-            if self.trouble:
-                await asyncio.sleep(pause)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._call.wait()
-            self._indexes.trim()
 
     async def step(self) -> bool:
         """Embed one batch; False = nothing waits, or there is no model. Raises MongarsError."""
