@@ -38,9 +38,10 @@ class Part(Struct, frozen=True):
 
 
 class InputItem(Struct, frozen=True, kw_only=True):
-    """A message unless `type` says function_call, function_call_output or reasoning."""
+    """A message unless `type` says function_call, function_call_output, reasoning or item_reference."""
 
     type: str | None = None
+    id: str | None = None  # of the item that an item_reference means
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[Part] | None = None
     call_id: Name | None = None

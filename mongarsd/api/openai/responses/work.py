@@ -19,6 +19,7 @@ from mongarsd.api.openai.responses.chat import job_of, tools_of
 from mongarsd.api.openai.responses.events import Events
 from mongarsd.api.openai.responses.inputs import messages_of, told, turns_of, with_instructions, with_passages
 from mongarsd.api.openai.responses.items import items_of
+from mongarsd.api.openai.responses.references import resolved
 from mongarsd.api.openai.responses.requests import Named, ResponseRequest
 from mongarsd.api.openai.responses.searching import search
 from mongarsd.api.openai.responses.summarised import Shortening
@@ -139,7 +140,7 @@ async def prepare(parts: Parts, account: str, body: ResponseRequest) -> Work:
         raise BadRequest("previous_response_id: not together with conversation", param="previous_response_id")
     model, order = accept(parts, account, body)
     tools = tools_of(body)
-    given = messages_of(body.input)
+    given = messages_of(await resolved(parts.memory.conversations, whose, body.input))
     conversation = body.conversation.id if isinstance(body.conversation, Named) else body.conversation or ""
     turns = await _history(parts, whose, body.previous_response_id or "", conversation)
     messages = [*told(turns), *given]

@@ -201,7 +201,7 @@ async def test_a_context_that_is_too_small_is_an_error_unless_it_may_be_cut(keep
     [
         ({"input": None}, "input"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+        ({"input": [{"type": "computer_call", "id": "x"}]}, "input[0].type"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0]"),
         ({"input": [{"type": "function_call_output", "call_id": "x"}]}, "input[0].output"),
         ({"background": True}, "background"),
@@ -225,6 +225,34 @@ async def test_what_cannot_be_done_is_refused(keeping: Served, fields: dict[str,
     if param:
         assert error["param"] == param
     assert not keeping.executor.jobs
+
+
+async def test_stored_items_may_be_named_instead_of_sent(keeping: Served) -> None:
+    """As the AI SDK does in the next turn: reasoning, calls, and what was said, each by its id."""
+    call = ToolCall(index=0, id="call_1", name="weather", arguments='{"town":"Bern"}')
+    keeping.executor.deltas = [
+        Delta(job="", tokens=(1,), text="", reasoning="Hm."),
+        Delta(job="", tokens=(2,), text="", calls=(call,)),
+    ]
+    first = await respond(keeping, tools=[WEATHER])
+    assert [item["type"] for item in first["output"]] == ["reasoning", "function_call"]
+    named = [{"type": "item_reference", "id": item["id"]} for item in first["output"]]
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
+    keeping.executor.deltas = ["Sun"]
+    second = await respond(keeping, input=[{"role": "user", "content": "Hi"}, *named, result], tools=[WEATHER])
+    sent = [{"role": "user", "content": "Hi"}, *first["output"], result]
+    await respond(keeping, input=sent, tools=[WEATHER])
+    by_name, whole = (job.messages for job in keeping.executor.jobs[1:])
+    assert by_name == whole
+    (said,) = second["output"]
+    await respond(keeping, input=[{"id": said["id"]}, {"role": "user", "content": "Thanks"}])
+    assert [(one.role, one.content) for one in keeping.executor.jobs[-1].messages or ()] == [
+        ("assistant", "Sun"),
+        ("user", "Thanks"),
+    ]
+    for name in ("msg_" + "0" * 48, first["output"][0]["id"] + "_7", "x"):
+        refused = await respond(keeping, 404, input=[{"type": "item_reference", "id": name}])
+        assert refused["error"]["param"] == "input[0].id"
 
 
 @pytest.mark.parametrize("fields", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}])
