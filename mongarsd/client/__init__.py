@@ -16,10 +16,11 @@ from mongarsd.client.calls.history import Conversation
 from mongarsd.client.calls.responses import Item, Response, ResponseEvent
 from mongarsd.client.calls.vectors import Embeddings, Ranking
 from mongarsd.client.errors import BadAddress, Busy, MongarsError, NotUnderstood, Unreachable
-from mongarsd.client.sync import Client, Stream
+from mongarsd.client.stream import AsyncStream, Stream
+from mongarsd.client.sync import Client
 
 if TYPE_CHECKING:
-    from mongarsd.client.aio import AsyncClient, AsyncStream
+    from mongarsd.client.aio import AsyncClient
 
 __all__ = [
     "AsyncClient",
@@ -44,8 +45,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What mongarsctl can do without is loaded when it is named: on a small board its start counts in milliseconds."""
-    if name in ("AsyncClient", "AsyncStream"):
-        from mongarsd.client import aio
+    if name == "AsyncClient":
+        from mongarsd.client.aio import AsyncClient
 
-        return getattr(aio, name)
+        return AsyncClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

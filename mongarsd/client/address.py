@@ -47,6 +47,9 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}" + (f":{self.port}" if self.port else "")
 
+    def websocket(self, path: str) -> str:
+        return "ws" + self.origin.removeprefix("http") + self.base + path
+
     def _parse(self, url: str) -> None:
         shown = "the URL" if "@" in url else f"the URL {url}"  # what stands before an @ may be a password
         wrong = BadAddress(

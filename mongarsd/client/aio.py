@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mongarsd.client.address import Address, Search
-from mongarsd.client.call import MAX_ANSWER, SLOW, Call, Paged, Streamed, encoded, headers
+from mongarsd.client.call import MAX_ANSWER, PATIENCE, SLOW, Call, Paged, Streamed, encoded, headers
 from mongarsd.client.calls import access, chats, facts, files, history, node, responses, vectors
 from mongarsd.client.errors import NotUnderstood
 from mongarsd.client.form import FileForm
 from mongarsd.client.methods import dressed
 from mongarsd.client.refusal import Refused
+from mongarsd.client.stream import AsyncStream
 
 if TYPE_CHECKING:
+    from random import Random
+
     import aiohttp
+
+    from mongarsd.client.session.aio import AsyncSession
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class AsyncStream(Generic[T]):
-    """The pieces of an answer, as they come. The request is sent with the first; `close`, or leaving `async with`,
-    cancels it."""
-
-    def __init__(self, pieces: AsyncGenerator[T, None]) -> None:
-        self._pieces = pieces
-
-    def __aiter__(self) -> AsyncStream[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        return await anext(self._pieces)
-
-    async def __aenter__(self) -> AsyncStream[T]:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        await self._pieces.aclose()
 
 
 async def _sleep(seconds: float) -> None:
@@ -66,24 +49,33 @@ class AsyncTransport:
         sleep: Callable[[float], Awaitable[object]] = _sleep,
     ) -> None:
         """As `Client`."""
-        self._address = Address(url, key, socket, os.environ)
+        self.address = Address(url, key, socket, os.environ)
         self._timeout = timeout
         self._retries = retries
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._address)!r})"
+        return f"{type(self).__name__}({str(self.address)!r})"
 
     @property
     def url(self) -> str:
         """ "" = the control socket."""
-        return self._address.url
+        return self.address.url
 
     async def run(self, call: Call[T]) -> T:
         """Raises MongarsError, like every method."""
         async with self._answer(call) as response:
             data = await _whole(response)
         return call.answer(data)
+
+    def session(self, *, patience: float = PATIENCE, random: Random | None = None) -> AsyncSession:
+        """As `Client.session`, for an `async with`."""
+        from random import Random
+
+        from mongarsd.client.session.aio import AsyncSession
+
+        chance = random or Random()  # noqa: S311  # of how long to wait
+        return AsyncSession(self, patience, chance, self._sleep, time.monotonic)
 
     async def _events(self, streamed: Streamed[T]) -> AsyncGenerator[T, None]:
         reader = streamed.reader()
@@ -93,7 +85,7 @@ class AsyncTransport:
                     yield event
                 if reader.ended:
                     return
-        raise self._address.broke_off()
+        raise self.address.broke_off()
 
     async def _pieces(self, call: Call[None]) -> AsyncGenerator[bytes, None]:
         async with self._answer(call) as response:
@@ -118,7 +110,7 @@ class AsyncTransport:
                     return
                 refused = Refused.of(response.status, response.headers.items(), await _whole(response))
             if tried >= self._retries or (wait := refused.wait(tried)) is None:
-                raise refused.error(self._address, call.path)
+                raise refused.error(self.address, call.path)
             await self._sleep(wait)
 
     @asynccontextmanager
@@ -126,7 +118,7 @@ class AsyncTransport:
         import aiohttp  # 0.2 s, and only this client needs it
         from yarl import URL
 
-        address, search = self._address, Search(self._address)
+        address, search = self.address, Search(self.address)
         silence = min(call.timeout, self._timeout)
         timeout = aiohttp.ClientTimeout(total=None, connect=silence, sock_read=silence)
         for path in [None] if address.url else search.paths():

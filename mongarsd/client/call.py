@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 QUICK = 10.0  # seconds a status may take; it does not depend on the model
 SLOW = 600.0  # seconds of silence while a model loads or a board reads a long prompt; openai-python waits as long
+PATIENCE = 60.0  # seconds without a connection; the daemon keeps a session as long
 MAX_ANSWER = 64 << 20  # bytes of one JSON answer
 PIECE = 64 << 10  # bytes read at once
 

@@ -8,44 +8,25 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mongarsd.client.address import Address, Search
-from mongarsd.client.call import MAX_ANSWER, PIECE, SLOW, Call, Paged, Streamed, encoded, headers
+from mongarsd.client.call import MAX_ANSWER, PATIENCE, PIECE, SLOW, Call, Paged, Streamed, encoded, headers
 from mongarsd.client.calls import access, chats, facts, files, history, node, responses, vectors
 from mongarsd.client.errors import NotUnderstood
 from mongarsd.client.form import FileForm
 from mongarsd.client.methods import dressed
 from mongarsd.client.refusal import Refused
+from mongarsd.client.stream import Stream
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
+    from random import Random
+
+    from mongarsd.client.session.sync import Session
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class Stream(Generic[T]):
-    """The pieces of an answer, as they come. The request is sent with the first; `close`, or leaving `with`, cancels
-    it."""
-
-    def __init__(self, pieces: Generator[T, None, None]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Stream[T]:
-        return self
-
-    def __next__(self) -> T:
-        return next(self._pieces)
-
-    def __enter__(self) -> Stream[T]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._pieces.close()
 
 
 class Transport:
@@ -67,24 +48,34 @@ class Transport:
         `timeout`: seconds of silence that any call may take at most. `retries`: how often a request that was refused
         for now (429, 503) is sent again, when the daemon says that this is worth it. Raises BadAddress.
         """
-        self._address = Address(url, key, socket, os.environ)
+        self.address = Address(url, key, socket, os.environ)
         self._timeout = timeout
         self._retries = retries
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._address)!r})"
+        return f"{type(self).__name__}({str(self.address)!r})"
 
     @property
     def url(self) -> str:
         """ "" = the control socket."""
-        return self._address.url
+        return self.address.url
 
     def run(self, call: Call[T]) -> T:
         """Raises MongarsError, like every method."""
         with self._answer(call) as response:
             data = _whole(response)
         return call.answer(data)
+
+    def session(self, *, patience: float = PATIENCE, random: Random | None = None) -> Session:
+        """One WebSocket for many answers, for a `with`: it outlives its connections. `patience`: seconds that it tries
+        to connect again before it gives up; the daemon goes on for 60."""
+        from random import Random
+
+        from mongarsd.client.session.sync import Session
+
+        chance = random or Random()  # noqa: S311  # of how long to wait
+        return Session(self, patience, chance, self._sleep, time.monotonic)
 
     def _events(self, streamed: Streamed[T]) -> Generator[T, None, None]:
         reader = streamed.reader()
@@ -93,7 +84,7 @@ class Transport:
                 yield from reader.feed(piece)
                 if reader.ended:
                     return
-        raise self._address.broke_off()
+        raise self.address.broke_off()
 
     def _pieces(self, call: Call[None]) -> Generator[bytes, None, None]:
         with self._answer(call) as response:
@@ -117,7 +108,7 @@ class Transport:
                     return
                 refused = Refused.of(response.status, response.headers.items(), _whole(response))
             if tried >= self._retries or (wait := refused.wait(tried)) is None:
-                raise refused.error(self._address, call.path)
+                raise refused.error(self.address, call.path)
             self._sleep(wait)
 
     @contextmanager
@@ -130,27 +121,27 @@ class Transport:
             with self._send(connection, call) as response:
                 yield response
         except TimeoutError as error:
-            raise self._address.silent(timeout) from error
+            raise self.address.silent(timeout) from error
         except (OSError, HTTPException) as error:
-            raise self._address.broke(error) from error
+            raise self.address.broke(error) from error
         finally:
             connection.close()
 
     def _send(self, connection: HTTPConnection, call: Call[Any]) -> HTTPResponse:
-        sent = headers(call, self._address.key)
+        sent = headers(call, self.address.key)
         body: Any = None
         if isinstance(call.body, FileForm):
             body = call.body
         elif "Content-Type" in sent:
             body = encoded(call.body)
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: the answer says why
-            connection.request(call.method, self._address.base + call.path, body, sent)
+            connection.request(call.method, self.address.base + call.path, body, sent)
         return connection.getresponse()
 
     def _connect(self, timeout: float) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
-        address = self._address
+        address = self.address
         if not address.url:
             connection = HTTPConnection("localhost", timeout=timeout)
             connection.sock = open_socket(address, timeout)

@@ -27,10 +27,10 @@ def public(kind: type[Any]) -> dict[str, Any]:
 
 
 def test_both_have_every_call_and_nothing_else() -> None:
-    assert set(public(Client)) == set(public(AsyncClient)) == {*BUILDERS, "run", "url"}
+    assert set(public(Client)) == set(public(AsyncClient)) == {*BUILDERS, "run", "session", "url"}
 
 
-@pytest.mark.parametrize("name", [*BUILDERS, "__init__"])
+@pytest.mark.parametrize("name", [*BUILDERS, "session", "__init__"])
 def test_the_arguments_are_the_same(name: str) -> None:
     one, other = (inspect.signature(getattr(kind, name)) for kind in (Client, AsyncClient))
     assert next(iter(one.parameters)) == "self"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -244,7 +245,8 @@ def test_events_come_at_once_and_closing_cancels(kind: Kind, daemon: FakeDaemon,
             yield b": ping\n\n" * 100
 
     daemon.answers["POST /v1/chat/completions"] = endless
-    (chunk,) = face(kind, tmp_path).take(1, "stream", "q")
+    with face(kind, tmp_path).stream("q") as chunks:
+        (chunk,) = itertools.islice(chunks, 1)
     assert chunk.text == "1"
     go_on.set()
     assert daemon.gone.wait(5)
@@ -253,10 +255,10 @@ def test_events_come_at_once_and_closing_cancels(kind: Kind, daemon: FakeDaemon,
 def test_a_stream_that_breaks_off(kind: Kind, daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.answers["POST /v1/chat/completions"] = says("half", finish=None, done=False)
     with pytest.raises(errors.BrokenOff):
-        face(kind, tmp_path).stream("q")
+        list(face(kind, tmp_path).stream("q"))
     daemon.answers["POST /v1/responses"] = lambda _: iter([b'data: {"type": "response.created"}\n\n'])
     with pytest.raises(errors.BrokenOff):
-        face(kind, tmp_path).respond_stream("q")
+        list(face(kind, tmp_path).respond_stream("q"))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_an_error_in_a_stream(kind: Kind, daemon: FakeDaemon, tmp_path: Path, ev
     path, name = ("chat/completions", "stream") if b"type" not in event else ("responses", "respond_stream")
     daemon.answers[f"POST /v1/{path}"] = lambda _: iter([event])
     with pytest.raises(errors.MongarsError, match="crashed") as caught:
-        getattr(face(kind, tmp_path), name)("q")
+        list(getattr(face(kind, tmp_path), name)("q"))
     assert caught.value.code == "worker_crashed"
 
 

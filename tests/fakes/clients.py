@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Literal
+import atexit
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal, TypeVar
 
 from mongarsd.client import AsyncClient, Client
 
+T = TypeVar("T")
 Kind = Literal["sync", "async"]
 KINDS: tuple[Kind, ...] = ("sync", "async")
 
 
 class Face:
-    """`face.chat("Hi")` is the answer; what comes in pieces or pages is a list. `take` reads some and closes."""
+    """`face.chat("Hi")` is the answer, `face.stream("Hi")` an iterator, `face.session()` for `with`."""
 
     def __init__(self, kind: Kind, *place: str, sleep: Callable[[float], None] | None = None, **options: Any) -> None:
-        self.kind = kind
         self.client: Client | AsyncClient
         if kind == "sync":
             self.client = Client(*place, **options, **({"sleep": sleep} if sleep else {}))
@@ -29,32 +31,55 @@ class Face:
 
             self.client = AsyncClient(*place, **options, **({"sleep": nap} if sleep else {}))
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            made = getattr(self.client, name)(*arguments, **options)
-            if self.kind == "async":
-                return asyncio.run(_all(made) if hasattr(made, "__aiter__") else made)
-            return list(made) if isinstance(made, Iterator) or hasattr(made, "__next__") else made
-
-        return call
-
-    def take(self, count: int, name: str, *arguments: Any, **options: Any) -> list[Any]:
-        made = getattr(self.client, name)(*arguments, **options)
-        if self.kind == "async":
-            return asyncio.run(_some(made, count))
-        with made as pieces:
-            return list(itertools.islice(pieces, count))
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.client, name)
+        return _blocking(found) if isinstance(self.client, AsyncClient) else found
 
 
-async def _all(pieces: AsyncIterator[Any]) -> list[Any]:
-    return [piece async for piece in pieces]
+class Blocking:
+    """An object of asyncio's: its coroutines are run, its iterators iterated, its contexts entered."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return _blocking(getattr(self._inner, name))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return _wait(anext(self._inner))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Blocking:
+        _wait(self._inner.__aenter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _wait(self._inner.__aexit__(None, None, None))
 
 
-async def _some(stream: Any, count: int) -> list[Any]:
-    found: list[Any] = []
-    async with stream as pieces:
-        async for piece in pieces:
-            found.append(piece)
-            if len(found) == count:
-                break
-    return found
+def _blocking(found: Any) -> Any:
+    if callable(found):
+        return lambda *arguments, **options: _blocking(found(*arguments, **options))
+    if inspect.isawaitable(found):
+        return _wait(found)
+    return Blocking(found) if hasattr(found, "__aiter__") or hasattr(found, "__aenter__") else found
+
+
+@functools.cache
+def _loop() -> asyncio.Runner:
+    """One for all tests: an iterator may be read in several turns."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
+
+
+def _wait(made: Awaitable[T]) -> T:
+    async def whole() -> T:
+        return await made
+
+    return _loop().run(whole())

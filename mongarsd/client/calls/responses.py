@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mongarsd.client.call import Call, Streamed, decoded, given, path
 from mongarsd.client.calls.chats import Message, Sampling
+from mongarsd.client.errors import MongarsError
 from mongarsd.client.lines import ServerSent
 from mongarsd.client.refusal import from_object
 
@@ -100,13 +101,14 @@ class Response(Struct, frozen=True, kw_only=True):
 class ResponseEvent(Struct, frozen=True, kw_only=True):
     """OpenAI's; `type` says which it is, and so what is set."""
 
-    type: str
+    type: str = ""
     sequence_number: int = 0
     delta: str = ""
     item_id: str = ""
     output_index: int = 0
     item: Item | None = None
     response: Response | None = None
+    error: Any = None  # never in one that you get: it is raised
 
     @property
     def text(self) -> str:
@@ -114,10 +116,9 @@ class ResponseEvent(Struct, frozen=True, kw_only=True):
         return self.delta if self.type == "response.output_text.delta" else ""
 
 
-class _Event(Struct, frozen=True, kw_only=True):
-    """What tells an error from the others: over HTTP its fields are the event's own, on a WebSocket an object."""
+class _Error(Struct, frozen=True, kw_only=True):
+    """Its fields are the event's own, or an object in it."""
 
-    type: str = ""
     error: Any = None
     message: str = ""
     code: str | None = None
@@ -126,10 +127,16 @@ class _Event(Struct, frozen=True, kw_only=True):
 
 def event_of(data: bytes) -> ResponseEvent:
     """Raises NotUnderstood, and what an error event says."""
-    head = decoded(data, _Event)
-    if head.error or head.type == "error":
-        raise from_object(head.error or {"message": head.message, "code": head.code, "param": head.param})
-    return decoded(data, ResponseEvent)
+    event = decoded(data, ResponseEvent)
+    if event.error or event.type == "error":
+        raise problem(data)
+    return event
+
+
+def problem(data: bytes) -> MongarsError:
+    """Of an error event. Raises NotUnderstood."""
+    found = decoded(data, _Error)
+    return from_object(found.error or {"message": found.message, "code": found.code, "param": found.param})
 
 
 class ResponseReader:

@@ -1,0 +1,356 @@
+"""A session's state against a model of the daemon: connections break where chance wants it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mongarsd.client import errors
+from mongarsd.client.calls.responses import ResponseEvent
+from mongarsd.client.session import inbox as inbox_module
+from mongarsd.client.session.inbox import NO_ITEM, Answer, Gap, Lost
+from mongarsd.client.session.state import LONGEST_DELAY, MAX_SENT, SessionState, Ticket, delay, fatal
+
+ITEMS = [{"type": "message", "id": f"msg_{n}", "content": []} for n in range(25)]
+
+
+class Server:
+    """One session at a time, as docs/api.md has it: numbered events, a log of the last of them, at most one answer for
+    each id at a time. `ran`: how often an answer was computed."""
+
+    def __init__(self, state: SessionState) -> None:
+        self.state = state
+        self.ran: dict[str, int] = {}
+        self.name, self.made = "", 0
+        self.down: list[str] = []  # frames on their way to the client
+        self.up: list[str] = []
+        self.sent = 0  # the last number that this connection was sent
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self.made += 1
+        self.name, self.log, self.first = f"ws_{self.made}", [], 1
+        self.running: dict[str, Iterator[dict[str, Any]]] = {}
+
+    def event(self, name: str, event: dict[str, Any]) -> None:
+        self.log.append(json.dumps({"seq": self.first + len(self.log), "id": name, "event": event}))
+
+    def connect(self) -> None:
+        asked = self.state.address(Ticket("t"))
+        resumed = f"session={self.name}" in asked
+        after = int(asked.rpartition("after=")[2]) if "after=" in asked else 0
+        if not resumed:
+            self._fresh()
+        opened = {"type": "session.opened", "session": self.name, "resumed": resumed, "keep": 60, "after": after}
+        self.down, self.up = [json.dumps({"event": opened})], []
+        if not resumed and "session=" in asked:
+            self.down.append(json.dumps({"event": {"type": "session.gap", "after": after, "next": None}}))
+        elif resumed and after + 1 < self.first:
+            self.down.append(json.dumps({"event": {"type": "session.gap", "after": after, "next": self.first}}))
+        self.sent = max(after, self.first - 1) if resumed else 0
+
+    def disconnect(self, arrived: int) -> None:
+        """So many frames of the client's arrive yet."""
+        self.take(arrived)
+        self.down, self.up = [], []
+        self.state.lost("test")
+
+    def restart(self) -> None:
+        self._fresh()
+
+    def forget(self, count: int) -> None:
+        """The oldest events; those that were not sent too."""
+        count = min(count, len(self.log))
+        self.log, self.first = self.log[count:], self.first + count
+
+    def step(self, name: str) -> None:
+        """Something that runs says something."""
+        if name in self.running:
+            event = next(self.running[name], None)
+            if event is None:
+                del self.running[name]
+            else:
+                self.event(name, event)
+
+    def take(self, count: int) -> None:
+        for frame in self.up[:count]:
+            self._command(json.loads(frame))
+        self.up = self.up[count:]
+
+    def deliver(self, count: int) -> None:
+        new = self.log[max(0, self.sent + 1 - self.first) :]
+        self.down += new
+        self.sent = max(self.sent, self.first + len(self.log) - 1)
+        for frame in self.down[:count]:
+            self.state.feed(frame)
+        self.down = self.down[count:]
+        self.up += self.state.due()
+
+    def _command(self, command: dict[str, Any]) -> None:
+        name, kind = command["id"], command["type"]
+        if kind == "response.cancel":
+            if not self.running.pop(name, None):
+                self._refuse(name, "not_found", f"id: no command {name} is running")
+        elif name in self.running:
+            self._refuse(name, "invalid_request", f"id: {name} is the id of a command that still runs", "id")
+        elif kind == "conversation.replay" and command.get("after", "").startswith(NO_ITEM):
+            self._refuse(name, "not_found", f"there is no item {command['after']!r}")
+        elif kind == "conversation.replay":
+            self.running[name] = self._replay(command.get("after"))
+        else:
+            said = command["response"]["input"]
+            self.ran[said] = self.ran.get(said, 0) + 1
+            self.running[name] = self._answer(said)
+
+    def _refuse(self, name: str, code: str, message: str, param: str | None = None) -> None:
+        self.event(name, {"type": "error", "error": {"message": message, "code": code, "param": param}})
+
+    def _answer(self, said: str) -> Iterator[dict[str, Any]]:
+        yield {"type": "response.created"}
+        for n in range(5):
+            yield {"type": "response.output_text.delta", "delta": f"{said}{n}", "sequence_number": n}
+        yield {"type": "response.completed"}
+
+    def _replay(self, after: str | None) -> Iterator[dict[str, Any]]:
+        begin = next((n + 1 for n, item in enumerate(ITEMS) if item["id"] == after), 0)
+        for item in ITEMS[begin : begin + 10]:
+            yield {"type": "conversation.item", "item": item}
+        yield {"type": "conversation.replayed", "has_more": begin + 10 < len(ITEMS), "last_id": None}
+
+
+WHOLE = ["response.created", *["response.output_text.delta"] * 5, "response.completed"]
+
+
+def read(inbox: Any) -> tuple[list[Any], errors.MongarsError | None]:
+    """All that came, and what ended it."""
+    found = []
+    try:
+        while (event := inbox.next()) is not None:
+            found.append(event)
+    except errors.MongarsError as error:
+        return found, error
+    return found, None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_nothing_is_lost_or_repeated(seed: int, forgets: bool, restarts: bool) -> None:
+    random = Random(seed)
+    state = SessionState()
+    server = Server(state)
+    answers = [state.answer(f"q{n}-", None, None, {}) for n in range(4)]
+    replay = state.replay("conv_1", None)
+    inboxes = [*answers, replay]
+    unstarted = list(inboxes)
+    for turn in range(2000):
+        calm = turn > 300  # at last the network is a good one
+        if unstarted and random.random() < 0.1:
+            state.begin(unstarted.pop())
+        if not server.down and not server.up and not state._open:
+            server.connect()
+        if forgets and not calm and random.random() < 0.05:
+            server.forget(random.randrange(8))
+        if restarts and not calm and random.random() < 0.01:
+            server.restart()
+            server.disconnect(0)
+            continue
+        if not calm and random.random() < 0.1:
+            server.disconnect(random.randrange(3))
+            continue
+        server.take(random.randrange(3))
+        if server.running:
+            server.step(random.choice(list(server.running)))
+        server.deliver(random.randrange(4))
+        if calm and not unstarted and all(inbox.ended for inbox in inboxes):
+            break
+    assert all(count == 1 for count in server.ran.values())
+    for number, answer in enumerate(answers):
+        events, error = read(answer)
+        gaps = [event for event in events if isinstance(event, Gap)]
+        said = [event for event in events if isinstance(event, ResponseEvent)]
+        assert answer.ended
+        deltas = [event.delta for event in said if event.delta]
+        assert deltas == sorted(set(deltas))
+        if gaps:
+            assert forgets or restarts
+            assert error is None or isinstance(error, errors.BrokenOff)
+        else:
+            assert error is None
+            assert [event.type for event in said] == WHOLE
+            assert deltas == [f"q{number}-{n}" for n in range(5)]
+    items, error = read(replay)
+    assert error is None
+    assert [item.id for item in items] == [item["id"] for item in ITEMS]
+
+
+def opened(state: SessionState, name: str = "ws_1", resumed: bool = False) -> None:
+    state.feed(json.dumps({"event": {"type": "session.opened", "session": name, "resumed": resumed}}))
+
+
+def begun(state: SessionState) -> Answer:
+    answer = state.answer("q", None, None, {})
+    state.begin(answer)
+    return answer
+
+
+def told(state: SessionState, seq: int, event: dict[str, Any], name: str = "c1") -> None:
+    state.feed(json.dumps({"seq": seq, "id": name, "event": event}))
+
+
+def commands(state: SessionState) -> list[tuple[str, str]]:
+    return [(command["type"], command["id"]) for command in map(json.loads, state.due())]
+
+
+def test_nothing_is_due_before_the_session_is_open() -> None:
+    state = SessionState()
+    begun(state)
+    assert state.due() == []
+    opened(state)
+    assert commands(state) == [("response.create", "c1")]
+    assert state.due() == []
+
+
+def test_where_to_connect() -> None:
+    state = SessionState()
+    assert state.address(Ticket("wst_x")) == "/v1/ws?ticket=wst_x"
+    opened(state)
+    for seq in range(1, 8):
+        told(state, seq, {"type": "x"})
+    assert state.address(Ticket("wst_y")) == "/v1/ws?ticket=wst_y&session=ws_1&after=7"
+    assert "wst" not in repr(Ticket("wst_x"))
+
+
+def test_dropping_an_answer_cancels_it_also_on_another_connection() -> None:
+    state = SessionState()
+    answer = begun(state)
+    opened(state)
+    state.due()
+    told(state, 1, {"type": "response.created"})
+    state.drop(answer)
+    assert commands(state) == [("response.cancel", "c1")]
+    state.lost("test")
+    opened(state, resumed=True)
+    assert commands(state) == [("response.cancel", "c1")]
+    told(state, 2, {"type": "response.cancelled"})
+    state.lost("test")
+    opened(state, resumed=True)
+    assert commands(state) == []
+
+
+def test_an_answer_that_is_cancelled_before_it_is_sent_is_never_asked() -> None:
+    state = SessionState()
+    answer = begun(state)
+    state.cancel("c1")
+    opened(state)
+    assert commands(state) == []
+    assert isinstance(read(answer)[1], errors.BrokenOff)
+    lost = begun(state)
+    state.due()
+    state.lost("test")  # it never arrived
+    state.cancel("c2")
+    opened(state, resumed=True)
+    assert [kind for kind, _ in commands(state)] == ["conversation.replay", "response.cancel"]
+    told(
+        state, 1, {"type": "error", "error": {"message": f"there is no item '{NO_ITEM}-1.'", "code": "not_found"}}, "c2"
+    )
+    assert commands(state) == []
+    assert isinstance(read(lost)[1], errors.BrokenOff)
+
+
+def test_a_refusal_is_raised_after_what_came_before() -> None:
+    state = SessionState()
+    answer = begun(state)
+    opened(state)
+    state.due()
+    told(state, 1, {"type": "response.created"})
+    told(state, 2, {"type": "error", "message": "it crashed", "code": "worker_crashed", "param": None})
+    told(state, 3, {"type": "response.failed"})
+    events, error = read(answer)
+    assert [event.type for event in events] == ["response.created"]
+    assert error is not None
+    assert (error.code, error.message) == ("worker_crashed", "it crashed")
+
+
+def test_a_refusal_that_came_while_nobody_listened_is_not_taken_for_the_answer_to_the_question() -> None:
+    state = SessionState()
+    answer = begun(state)
+    opened(state)
+    state.due()
+    state.lost("test")
+    opened(state, resumed=True)
+    assert commands(state) == [("conversation.replay", "c1")]
+    told(state, 1, {"type": "error", "error": {"message": "no model x", "code": "model_not_found", "param": "model"}})
+    told(state, 2, {"type": "error", "error": {"message": f"there is no item '{NO_ITEM}-1.'", "code": "not_found"}})
+    assert isinstance(read(answer)[1], errors.ModelNotFound)
+    assert commands(state) == []
+
+
+def test_nobody_who_does_not_read_takes_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "MOST_HELD", 3)
+    state = SessionState()
+    answer = begun(state)
+    opened(state)
+    state.due()
+    for seq in range(1, 9):
+        told(state, seq, {"type": "response.output_text.delta", "delta": "x"})
+    events, error = read(answer)
+    assert len(events) == 3
+    assert isinstance(error, errors.BrokenOff)
+    assert commands(state) == [("response.cancel", "c1")]
+
+
+def test_the_node_is_asked_anew_by_a_new_session_only() -> None:
+    state = SessionState()
+    first, second = state.node(), state.node()
+    for node in (first, second):
+        state.begin(node)
+    opened(state)
+    assert [kind for kind, _ in commands(state)] == ["node.subscribe"] * 2
+    state.lost("gone")
+    opened(state, resumed=True)
+    assert commands(state) == []
+    assert read(first)[0] == [Lost("gone")]
+    state.lost("gone")
+    opened(state, "ws_2")
+    assert [kind for kind, _ in commands(state)] == ["node.subscribe"] * 2
+    state.drop(first)
+    assert commands(state) == []
+    state.drop(second)
+    assert commands(state) == [("node.unsubscribe", "c2")]
+
+
+def test_too_large_a_command_is_not_sent() -> None:
+    with pytest.raises(errors.TooLarge):
+        SessionState().answer("x" * MAX_SENT, None, None, {})
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "[]", "{}", '{"event": 3}', '{"event": {"type": 1}}', '{"seq": "x", "event": {}}']
+)
+def test_a_frame_that_is_not_ours(frame: str) -> None:
+    with pytest.raises(errors.NotUnderstood):
+        SessionState().feed(frame)
+
+
+def test_what_ends_a_session_ends_everything_in_it() -> None:
+    state = SessionState()
+    answer = begun(state)
+    error = fatal(4001)
+    assert isinstance(error, errors.Conflict)
+    state.fail(error)
+    assert read(answer)[1] is error
+    with pytest.raises(errors.Conflict):
+        state.begin(state.node())
+    assert fatal(1006) is fatal(1001) is fatal(4000) is fatal(None) is None
+
+
+@given(st.integers(0, 10_000), st.integers())
+def test_how_long_to_wait_is_bounded_and_repeatable(tried: int, seed: int) -> None:
+    assert 0.0 < delay(tried, Random(seed)) <= LONGEST_DELAY
+    assert delay(tried, Random(seed)) == delay(tried, Random(seed))
