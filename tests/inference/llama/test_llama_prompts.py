@@ -10,6 +10,7 @@ from fakes.tiny_gguf import BOS, CHATML, IM_END, IM_START, THINK, write_tiny_ggu
 
 from mongarsd.ground.errors import BadRequest, ContextOverflow, InvalidModel
 from mongarsd.ground.job import Message
+from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.prompts import PLAIN, Prompts
 from mongarsd.inference.llama.backend import LlamaBackend
 
@@ -43,6 +44,30 @@ def test_a_prompt_that_cannot_fit_is_refused_before_it_is_tokenized(prompts: Cal
         prompts(None).prompt(job(text="word " * 100_000))
     assert caught.value.detail["limit"] == CONTEXT
     assert caught.value.detail["prompt"] >= CONTEXT
+
+
+@pytest.mark.parametrize("prompt", [{"messages": (user("hello"),)}, {"text": "hello"}])
+def test_the_choices_of_a_request_are_tokenized_once(
+    tiny: LlamaBackend, monkeypatch: pytest.MonkeyPatch, prompt: dict[str, Any]
+) -> None:
+    asked: list[str] = []
+    tokenize = tiny._vocabulary.tokenize
+
+    def count(text: str, *, special: bool) -> list[int]:
+        asked.append(text)
+        return tokenize(text, special=special)
+
+    monkeypatch.setattr(tiny._vocabulary, "tokenize", count)
+    made = Prompts(tiny._vocabulary, None, CONTEXT)
+    first = made.prompt(job(**prompt)).tokens
+    alone = list(first)
+    once = len(asked)
+    first.append(1)  # its own
+    assert made.prompt(job(sampling=Sampling(seed=2), **prompt)).tokens == alone
+    assert len(asked) == once
+    assert made.prompt(job(messages=(user("hello!"),))).tokens != alone
+    assert made.prompt(job(**prompt)).tokens == alone
+    assert len(asked) > 2 * once
 
 
 def test_tags_in_a_message_are_text(tiny: LlamaBackend) -> None:
