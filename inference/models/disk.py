@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mongarsd.ground.errors import DiskFull
+from mongarsd.ground.folders import sync_folder
 
 MARGIN = 0.05  # of what is written stays free, for the journal and for everybody else
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -65,12 +66,3 @@ class Disk:
             raise DiskFull(
                 f"The disk of {path} became full: free some space and try again.", have=self.free(path)
             ) from error
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames and removals in a folder survive a power cut."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.folders import sync_folder
 from mongarsd.ground.preset import Preset
-from mongarsd.inference.models.disk import Disk, sync_folder
+from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, Kind, store_path
 
 MAX_PRESET = 1 << 18  # bytes

@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 from msgspec import structs
 
 from mongarsd.ground.errors import InvalidModel, NotFound, SourceUnavailable, VerificationFailed
+from mongarsd.ground.folders import sync_folder
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models.beside import check, context_of, weights
 from mongarsd.inference.models.catalogue import Beside, Origin
-from mongarsd.inference.models.disk import Disk, sync_folder
+from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.formats import inspect, of_gguf
 from mongarsd.inference.models.gguf import GgufHeader
 from mongarsd.inference.models.manifest import Blob, Companion, describe

@@ -27,13 +27,14 @@ from mongarsd.ground.errors import (
     SourceUnavailable,
     VerificationFailed,
 )
+from mongarsd.ground.folders import sync_folder
 from mongarsd.ground.preset import Preset
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models import derive
 from mongarsd.inference.models.attach import attach, base_of
 from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
-from mongarsd.inference.models.disk import Disk, sync_folder
+from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
 from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, OPEN, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report

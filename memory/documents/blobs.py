@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mongarsd.ground.errors import DiskFull, NotFound
+from mongarsd.ground.folders import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,13 @@ class Blobs:
     def keep(self, name: str) -> None:
         """Its row is stored."""
         self.path(name, PART).rename(self.path(name))
-        _sync(self._folder)
+        sync_folder(self._folder)
 
     def doom(self, name: str) -> None:
         """Its row is about to go."""
         if (path := self.path(name)).exists():
             path.rename(self.path(name, GONE))
-            _sync(self._folder)
+            sync_folder(self._folder)
 
     def restore(self, name: str) -> None:
         """Its row could not go."""
@@ -115,7 +116,7 @@ class Upload:
         os.fsync(self._file)
         os.close(self._file)
         self._file = -1
-        _sync(self._path.parent)
+        sync_folder(self._path.parent)
         return "sha256:" + self._hash.hexdigest()
 
     def abort(self) -> None:
@@ -123,12 +124,3 @@ class Upload:
             os.close(self._file)
             self._file = -1
         self._path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Renames and removals are on disk."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
