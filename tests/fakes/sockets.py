@@ -81,11 +81,12 @@ async def connect(
     session: str = "",
     after: int = 0,
     headers: Mapping[str, str] | None = None,
+    handshake: Mapping[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[Socket]:
-    """Has read session.opened."""
+    """Has read session.opened. `headers`: of the request for a ticket."""
     query = {"ticket": await ticket(client, url, headers), **({"session": session, "after": after} if session else {})}
-    async with client.ws_connect(url + "/v1/ws", params=query, **options) as ws:
+    async with client.ws_connect(url + "/v1/ws", params=query, headers=handshake, **options) as ws:
         socket = Socket(ws, after)
         opened = await socket.next()
         assert opened["event"]["type"] == "session.opened"

@@ -62,8 +62,8 @@ class Session:
         self.sent = 0  # the last event that the reader was sent
         self.lost = clock.monotonic()  # when there was no reader any more
         self.subscription = ""  # the id of the node.subscribe, "" = none
-        #: Something is to be sent; nothing is.
-        self.wake, self.caught_up = asyncio.Event(), asyncio.Event()
+        #: Something is to be sent; there is nothing that a reader has still to be sent; there is a reader.
+        self.wake, self.caught_up, self._attached = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._clock, self._tasks = clock, tasks
         self._running: dict[str, tuple[Running, asyncio.Task[None]]] = {}
 
@@ -71,6 +71,7 @@ class Session:
         """From now on `reader` is sent the events after `after`, or what is kept of them."""
         self.reader, self.who = reader, who
         self.sent = max(after, self.log.first - 1)
+        self._attached.set()
         self.caught_up.clear()
         self.wake.set()
 
@@ -79,7 +80,8 @@ class Session:
         if self.reader is reader:
             self.reader = None
             self.lost = self._clock.monotonic()
-            self.caught_up.clear()
+            self._attached.clear()
+            self.caught_up.set()
 
     def next(self) -> bytes | None:
         """The frame that the reader is to be sent now; it counts as sent. None: wait for `wake`."""
@@ -105,6 +107,7 @@ class Session:
     async def flow(self) -> None:
         """Wait until there is a reader who is not far behind."""
         while self.reader is None or self.log.after(self.sent) > REPLAY_AHEAD:
+            await self._attached.wait()
             await self.caught_up.wait()
 
     def trim(self) -> None:

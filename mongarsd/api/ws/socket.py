@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from mongarsd.api.ws import envelope
 from mongarsd.api.ws.closing import CLIENT, FLOOD, LOST, TOO_LARGE, Reason
@@ -88,7 +88,7 @@ class Socket:
 
     def _why(self) -> Reason:
         """Nobody here closed it."""
-        return CLIENT if self._ws.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY) else LOST
+        return LOST if self._ws.close_code in (None, LOST.code) else CLIENT
 
 
 def opened(session: Session, *, resumed: bool, after: int, keep: int) -> bytes:

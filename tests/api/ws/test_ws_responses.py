@@ -141,6 +141,26 @@ async def test_a_conversation_goes_on_and_is_the_one_of_http(memory: Memory) -> 
         assert [one["content"][0]["text"] for one in items["data"]] == ["One", "Hello, world", "Two", "Hello, world"]
 
 
+async def test_conversations_and_responses_of_others_are_not_there(memory: Memory) -> None:
+    async with board(memory=memory, key_hashes=hashes("anna", "bert")) as made:
+        conversation = (await made.served.json("POST", "/v1/conversations", json={}, headers=key("bert")))["id"]
+        async with made.connect(headers=key("bert")) as bert:
+            response = (await bert.respond(conversation=conversation))[-1]["response"]["id"]
+        async with made.connect(headers=key("anna")) as anna:
+            for place in ({"conversation": conversation}, {"previous_response_id": response}):
+                (error,) = await anna.respond(**place)
+                assert (error["error"]["code"], error["error"]["param"]) == ("not_found", next(iter(place)))
+        assert len(made.executor.jobs) == 1
+
+
+async def test_an_answer_that_is_known_comes_from_ram_unless_the_handshake_says_no() -> None:
+    async with board() as made:
+        for headers, jobs in (({}, 1), ({}, 1), ({"Cache-Control": "no-cache"}, 2)):
+            async with made.connect(handshake=headers) as socket:
+                assert text_of(await socket.respond(temperature=0)) == "Hello, world"
+            assert len(made.executor.jobs) == jobs
+
+
 async def test_a_response_counts_as_a_request_of_its_account() -> None:
     known = hashes("anna")
     async with board(key_hashes=known) as made:
