@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import Conflict, MongarsError
-from mongarsd.ground.job import Delta, Embedded, Event, Job, Ranked
+from mongarsd.ground.job import Event, Job, Started
 from mongarsd.inference.pool.meters import Meters
 from mongarsd.inference.pool.stream import JobStream
 
@@ -48,10 +48,10 @@ class Jobs:
             if stream is None:
                 continue  # cancelled, and the worker did not know yet
             stream.push(event, now)
-            if isinstance(event, Delta | Embedded | Ranked):
-                tokens = True
-            elif stream.ended:
+            if stream.ended:
                 self.forget(stream)
+            elif type(event) is not Started:
+                tokens = True
         return tokens
 
     def to_hand_over(self) -> list[JobStream]:

@@ -39,7 +39,7 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            for message in self._decoder.feed(bytes(self._buffer[:nbytes])):
+            for message in self._decoder.feed(self._buffer[:nbytes]):
                 self._receive(message)
         except FrameError as error:
             log.error("the worker does not speak the protocol: %s", error)

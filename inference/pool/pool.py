@@ -13,7 +13,7 @@ from msgspec import structs
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import BadRequest, Busy, Conflict, DoesNotFit, MongarsError, from_info
 from mongarsd.ground.executor import Estimate
-from mongarsd.ground.job import Event, Failed, Finished, Job
+from mongarsd.ground.job import Event, Failed, Job
 from mongarsd.ground.metrics import Labels, Metrics
 from mongarsd.ground.tasks import OnDeath, Tasks
 from mongarsd.inference.pool.budget import Loaded, make_room
@@ -124,13 +124,14 @@ class Pool:
             self._around.meters.jobs.add("refused")
             raise
         try:
-            event = await stream.take()
+            await stream.arrival()
+            event = stream.take()
             if isinstance(event, Failed):
                 raise from_info(event.error)
             yield event
-            while not isinstance(event, Finished | Failed):
-                event = await stream.take()
-                yield event
+            while not stream.drained:
+                await stream.arrival()
+                yield stream.take()
         finally:
             supervisor.release(stream)
 

@@ -139,14 +139,20 @@ class JobStream:
 
     # The reader's side:
 
-    async def take(self) -> Event:
-        """The next event; Deltas that have piled up come as one. After Finished or Failed there is none."""
-        if not self._pending:
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+    @property
+    def drained(self) -> bool:
+        """Has the end been taken?"""
+        return self.ended and not self._pending
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Done as soon as there is something to take. One reader waits, and may be cancelled."""
+        self._reader = asyncio.get_running_loop().create_future()
+        if self._pending:
+            self._reader.set_result(None)
+        return self._reader
+
+    def take(self) -> Event:
+        """What has arrived first; Deltas that have piled up come as one. After Finished or Failed there is nothing."""
         if len(self._pending) > 1:
             self._pending = squeeze(self._pending)
         return self._pending.pop(0)

@@ -37,7 +37,7 @@ class Decoder(Generic[T]):
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[T]:
+    def feed(self, data: bytes | memoryview) -> Iterator[T]:
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
             (size,) = HEADER.unpack_from(self._buffer)
@@ -46,7 +46,7 @@ class Decoder(Generic[T]):
             end = HEADER.size + size
             if len(self._buffer) < end:
                 return
-            body = bytes(self._buffer[HEADER.size : end])
+            body = self._buffer[HEADER.size : end]
             del self._buffer[:end]
             try:
                 yield self._decode(body)

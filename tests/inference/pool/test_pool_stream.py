@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from itertools import pairwise
 
 from hypothesis import given
@@ -85,7 +84,7 @@ def test_a_resumed_job_carries_produced_and_what_is_left_of_its_time() -> None:
     assert one.overdue(160.0)
 
 
-async def test_timings_and_usage_are_those_of_the_whole_job() -> None:
+def test_timings_and_usage_are_those_of_the_whole_job() -> None:
     one = stream()
     one.hand_over(102.0)
     one.push(Started("j", "n", 1.0, 9, 4), 103.0)
@@ -95,13 +94,13 @@ async def test_timings_and_usage_are_those_of_the_whole_job() -> None:
     one.push(Started("j", "n", 5.0, 10, 10), 115.0)
     one.push(delta(2), 116.0)
     one.push(Finished("j", FinishReason.STOP, Usage(10, 2, 10), Timings(5.0, 1.0, 0.0)), 116.0)
-    events = [await one.take() for _ in range(5)]
+    events = [one.take() for _ in range(5)]
     assert events[0] == Started("j", "n", 3.0, 9, 4)
     assert events[2] == Started("j", "n", 5.0, 10, 10, restarted=True)
     assert events[4] == Finished("j", FinishReason.STOP, Usage(9, 2, 4), Timings(3.0, 2.0, 11.0, 1))
 
 
-async def test_only_running_jobs_are_blamed_and_only_twice() -> None:
+def test_only_running_jobs_are_blamed_and_only_twice() -> None:
     one = stream()
     for _ in range(5):
         one.hand_over(100.0)
@@ -113,34 +112,49 @@ async def test_only_running_jobs_are_blamed_and_only_twice() -> None:
     one.push(Started("j", "n", 0.0, 1), 100.0)
     one.crashed("was killed by SIGSEGV", 100.0)
     assert one.ended
-    first, second, last = [await one.take() for _ in range(3)]
+    first, second, last = [one.take() for _ in range(3)]
     assert isinstance(first, Started)
     assert isinstance(second, Started)
     assert isinstance(last, Failed)
     assert last.error.code == "worker_crashed"
 
 
-async def test_a_reader_that_lags_holds_few_events() -> None:
+def test_a_reader_that_lags_holds_few_events() -> None:
     one = stream()
     for token in range(1000):
         one.push(delta(token), 100.0)
         assert len(one._pending) <= LAG
-    got = await one.take()
+    got = one.take()
     assert isinstance(got, Delta)
     assert got.tokens == tuple(range(1000))
 
 
 async def test_a_waiting_reader_is_woken_and_may_be_cancelled() -> None:
     one = stream()
-    reading = asyncio.create_task(one.take())
-    await asyncio.sleep(0)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    reading = asyncio.create_task(one.take())
-    await asyncio.sleep(0)
+    one.arrival().cancel()
+    waiting = one.arrival()
     one.push(delta(1), 100.0)
     one.push(delta(2), 100.0)
-    assert await reading == Delta("j", (1, 2), "xx")
+    assert waiting.done()
+    assert one.take() == Delta("j", (1, 2), "xx")
+    assert not one.arrival().done()
+
+
+async def test_what_is_there_has_arrived() -> None:
+    one = stream()
+    one.arrival().cancel()
+    one.push(delta(1), 100.0)
+    assert one.arrival().done()
+
+
+def test_it_is_drained_when_its_end_is_taken() -> None:
+    one = stream()
+    one.push(delta(1), 100.0)
+    one.push(Failed("j", ErrorInfo("busy", "…")), 100.0)
+    assert isinstance(one.take(), Delta)
+    assert not one.drained
+    assert isinstance(one.take(), Failed)
+    assert one.drained
 
 
 def test_nothing_follows_the_end() -> None:
