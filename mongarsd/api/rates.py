@@ -79,6 +79,10 @@ class Rates:
         self._limits, self._clock = limits, clock
         self._of: dict[str, Spent] = {}  # as many as there are accounts with limits
 
+    def limited(self, account: str) -> bool:
+        """Does any limit hold for it now?"""
+        return self._spent(account)[0] is not None
+
     def request(self, account: str) -> None:
         """Count a request. Raises RateLimited; then it did not count."""
         spent, _ = self._spent(account)
@@ -143,8 +147,14 @@ class Metered:
     def estimate(self, job: Job) -> Estimate:
         return self._executor.estimate(job)
 
-    async def run(self, job: Job) -> AsyncIterator[Event]:
-        """As Executor.run; raises RateLimited too. A job that is cancelled pays for what it had; counting is free."""
+    def run(self, job: Job) -> AsyncIterator[Event]:
+        """As Executor.run; raises RateLimited too. A job that is cancelled pays for what it had; counting is free.
+
+        Limits that an account gets hold for its next job: where there are none, no event is looked at.
+        """
+        return self._counted(job) if self._rates.limited(job.account) else self._executor.run(job)
+
+    async def _counted(self, job: Job) -> AsyncIterator[Event]:
         prompt = produced = 0
         with self._rates.job(job.account):
             try:

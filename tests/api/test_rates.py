@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
+from typing import cast
 
 import pytest
 from fakes.executor import FakeExecutor
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from mongarsd.api.rates import MINUTE, Bucket, Limits, Metered, Rates
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import RateLimited
-from mongarsd.ground.job import Job
+from mongarsd.ground.job import Delta, Event, Finished, Job, Started
 
 STEPS = st.lists(st.tuples(st.floats(0, 90), st.integers(1, 5)), max_size=60)
 
@@ -106,3 +108,22 @@ async def test_a_job_costs_its_tokens_but_counting_is_free(count: bool, left: in
     async for _ in Metered(FakeExecutor(), rates).run(Job(id="1", model="m", text="Hi", count=count, account="a")):
         pass
     assert rates.headers("a")["X-RateLimit-Remaining-Tokens"] == str(left)
+
+
+async def test_a_cancelled_job_pays_for_what_it_had() -> None:
+    rates = Rates(lambda _: Limits(tokens=100, jobs=1), FakeClock())
+    events = Metered(FakeExecutor(), rates).run(Job(id="1", model="m", text="Hi", account="a"))
+    async with aclosing(cast(AsyncGenerator[Event, None], events)):
+        assert type(await anext(events)) is Started
+        assert type(await anext(events)) is Delta
+    assert rates.headers("a")["X-RateLimit-Remaining-Tokens"] == "92"  # of its prompt 7, of its answer 1
+    with rates.job("a"):
+        pass
+
+
+async def test_a_job_without_limits_passes_unseen() -> None:
+    executor = FakeExecutor()
+    run = Metered(executor, Rates(lambda _: Limits(), FakeClock())).run
+    events = run(Job(id="1", model="m", text="Hi"))
+    assert getattr(events, "ag_code", None) is executor.run.__code__
+    assert [type(event) async for event in events][-1] is Finished

@@ -22,35 +22,26 @@ async def follow(
 ) -> Finished:
     """Run `job`, hand on its first Started and each delta, wait until it is taken, return the end. Raises MongarsError
     when it fails."""
+    begin = parts.clock.monotonic()
+    waiting = True
     try:
-        return await _follow(parts, job, deliver, started)
+        async with aclosing(cast(AsyncGenerator[Event, None], parts.metered.run(job))) as events:
+            async for event in events:
+                if type(event) is Delta:
+                    if waiting:
+                        waiting = False
+                        parts.http.first_token.observe(parts.clock.monotonic() - begin)
+                    await deliver(event)
+                elif type(event) is Started:
+                    if started and not event.restarted:
+                        await started(event)
+                elif type(event) is Finished:
+                    return _ended(event)
+                elif type(event) is Failed:
+                    raise from_info(event.error)
     except ContextOverflow as error:
         error.param = error.param or ("prompt" if job.messages is None else "messages")
         raise
-
-
-async def _follow(
-    parts: Parts,
-    job: Job,
-    deliver: Callable[[Delta], Awaitable[None]],
-    started: Callable[[Started], Awaitable[None]] | None,
-) -> Finished:
-    begin = parts.clock.monotonic()
-    waiting = True
-    async with aclosing(cast(AsyncGenerator[Event, None], parts.metered.run(job))) as events:
-        async for event in events:
-            if type(event) is Delta:
-                if waiting:
-                    waiting = False
-                    parts.http.first_token.observe(parts.clock.monotonic() - begin)
-                await deliver(event)
-            elif type(event) is Started:
-                if started and not event.restarted:
-                    await started(event)
-            elif type(event) is Finished:
-                return _ended(event)
-            elif type(event) is Failed:
-                raise from_info(event.error)
     raise MongarsError("the job ended without an answer")
 
 
@@ -63,9 +54,11 @@ def _ended(event: Finished) -> Finished:
 
 
 async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at the same time; the first failure cancels the others and is raised."""
-    if len(works) == 1:
-        return [await works[0]]
+    """All at the same time; the first failure cancels the others and is raised.
+
+    Each has a task of its own, a single one too: resuming it for a token touches three frames instead of the
+    handler's and all middlewares' fifteen, which have gone cold since the last step.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work, name=f"api.choice.{i}") for i, work in enumerate(works)]

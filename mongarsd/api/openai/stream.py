@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from types import TracebackType
 from typing import cast
 
@@ -38,8 +39,8 @@ class EventStream:
         )
         self._request = request
         self._interval = interval  # seconds; 0 = no pings
-        self._now = asyncio.get_running_loop().time
-        self._last = self._now()
+        self._write: Callable[[bytes], Awaitable[None]] = self._begin
+        self._last = monotonic()  # when something was sent
         self._pinger: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> EventStream:
@@ -47,12 +48,10 @@ class EventStream:
             self._pinger = asyncio.create_task(self._ping(), name="api.stream.ping")
         return self
 
-    async def send(self, event: bytes) -> None:
+    def send(self, event: bytes) -> Awaitable[None]:
         """Raises ConnectionError when the client is gone."""
-        if not self.response.prepared:
-            await self.response.prepare(self._request)
-        self._last = self._now()
-        await self.response.write(event)
+        self._last = monotonic()
+        return self._write(event)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -63,23 +62,32 @@ class EventStream:
             await asyncio.wait({self._pinger})
         if not isinstance(error, Exception) or isinstance(error, ConnectionError) or not self.response.prepared:
             return False
-        await self.response.write(self.failure(error))
+        await self._writer.write(self.failure(error))
         return True
 
     def failure(self, error: Exception) -> bytes:
         """The last event."""
         return b"data: " + errors.answer(error).body + b"\n\n"
 
+    @property
+    def _writer(self) -> StreamWriter:
+        return cast(StreamWriter, self._request.writer)
+
+    async def _begin(self, event: bytes) -> None:
+        """The header, then the event; the next ones go straight to the connection."""
+        await self.response.prepare(self._request)
+        self._write = self._writer.write
+        await self._write(event)
+
     async def _ping(self) -> None:
         while True:
-            await asyncio.sleep(max(self._interval - (self._now() - self._last), self._interval / 10))
-            if self._now() - self._last < self._interval:
+            await asyncio.sleep(max(self._interval - (monotonic() - self._last), self._interval / 10))
+            if monotonic() - self._last < self._interval:
                 continue
-            self._last = self._now()
+            self._last = monotonic()
             try:
-                if not self.response.prepared:
-                    await self.response.prepare(self._request)
+                await self.response.prepare(self._request)
                 # Without drain: a task that is cancelled in a drain cancels it for the others too.
-                await cast(StreamWriter, self._request.writer).write(self.ping, drain=False)
+                await self._writer.write(self.ping, drain=False)
             except ConnectionError:
                 return  # the handler is being cancelled
