@@ -59,9 +59,11 @@ class Histogram(Metric):
         self.counts: dict[Labels, list[int]] = {}  # one per bound, and one for +Inf; not cumulative
 
     def observe(self, value: float, *labels: str) -> None:
-        counts = self.counts.setdefault(labels, [0] * (len(self.bounds) + 1))
+        if (counts := self.counts.get(labels)) is None:
+            counts = self.counts[labels] = [0] * (len(self.bounds) + 1)
+            self.values[labels] = 0.0
         counts[bisect.bisect_left(self.bounds, value)] += 1
-        self.values[labels] = self.values.get(labels, 0.0) + value
+        self.values[labels] += value
 
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
