@@ -15,11 +15,9 @@ from mongarsd.inference.cache.disk import Disk
 from mongarsd.inference.cache.ledger import CHECKPOINT
 from mongarsd.inference.cache.ram import Ram
 from mongarsd.inference.cache.tails import LEAST, Tail, Tails
-from mongarsd.inference.cache.writes import DailyWrites
+from mongarsd.inference.cache.writes import WRITES, DailyWrites
 from mongarsd.inference.worker.protocol import CachePlan, TierStats
 
-#: The file with the day's count, beside the spaces.
-WRITES = "written"
 #: Bytes of blocks beyond the RAM tier that may wait for the disk.
 LOOSE = 32 * 1024 * 1024
 

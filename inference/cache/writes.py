@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 DAY = 86_400.0
+#: The file with the day's count, beside the spaces of the disk tier.
+WRITES = "written"
 
 
 class DailyWrites:

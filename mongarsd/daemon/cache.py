@@ -13,8 +13,7 @@ from msgspec import structs
 from mongarsd.ground.settings import CacheSettings
 from mongarsd.ground.status import CacheStatus, CacheTier, Reasoned
 from mongarsd.inference.cache import disk
-from mongarsd.inference.cache.store import WRITES
-from mongarsd.inference.cache.writes import written_today
+from mongarsd.inference.cache.writes import WRITES, written_today
 from mongarsd.inference.pool.plan import WorkerPlan
 from mongarsd.inference.pool.pool import Pool
 from mongarsd.inference.worker.protocol import CachePlan
