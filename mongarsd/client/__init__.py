@@ -15,7 +15,8 @@ from mongarsd.client.calls.chats import Chat, ChatChunk
 from mongarsd.client.calls.history import Conversation
 from mongarsd.client.calls.responses import Item, Response, ResponseEvent
 from mongarsd.client.calls.vectors import Embeddings, Ranking
-from mongarsd.client.errors import BadAddress, Busy, MongarsError, NotUnderstood, Unreachable
+from mongarsd.client.errors import BadAddress, BrokenOff, Busy, MongarsError, NotUnderstood, Unreachable
+from mongarsd.client.session.inbox import Gap, Lost
 from mongarsd.client.stream import AsyncStream, Stream
 from mongarsd.client.sync import Client
 
@@ -26,13 +27,16 @@ __all__ = [
     "AsyncClient",
     "AsyncStream",
     "BadAddress",
+    "BrokenOff",
     "Busy",
     "Chat",
     "ChatChunk",
     "Client",
     "Conversation",
     "Embeddings",
+    "Gap",
     "Item",
+    "Lost",
     "MongarsError",
     "NotUnderstood",
     "Ranking",

@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from mongarsd import __version__
-from mongarsd.ctl import accounts, cache, config, documents, keys, memories, memory, models, setup, status, users
+from mongarsd.ctl import (
+    accounts,
+    cache,
+    config,
+    documents,
+    events,
+    keys,
+    memories,
+    memory,
+    models,
+    setup,
+    status,
+    users,
+)
 from mongarsd.ctl.app import examples, make_app
 from mongarsd.ctl.chat import command as chat
 from mongarsd.ctl.doctor import command as doctor
@@ -52,6 +65,7 @@ def root(
 
 
 app.command(epilog=status.EXAMPLES)(status.status)
+app.command(epilog=events.EXAMPLES)(events.events)
 app.command(epilog=chat.EXAMPLES)(chat.chat)
 app.add_typer(models.app, name="models")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -27,7 +27,7 @@ ALL = list(commands(typer.main.get_command(app)))
 def test_the_commands() -> None:
     assert {path[0] for path in ALL if path} == {
         *("status", "chat", "models", "cache", "doctor", "config", "memory"),
-        *("setup", "keys", "users", "tokens", "accounts", "audit"),
+        *("setup", "keys", "users", "tokens", "accounts", "audit", "events"),
     }
     assert {path[1] for path in ALL if len(path) > 1} == {
         *("list", "pull", "show", "rm", "load", "unload"),
