@@ -14,8 +14,8 @@ import msgspec
 
 from mongarsd.ground.settings import LogSettings
 
-#: Our keys, the hub's tokens, and whatever follows "Bearer".
-_SECRET = re.compile(r"\b(mg-|hf_)[A-Za-z0-9_-]{8,}|(?i:\b(bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
+#: Our keys and tickets, the hub's tokens, and whatever follows "Bearer".
+_SECRET = re.compile(r"\b(mg-|hf_|wst_)[A-Za-z0-9_-]{8,}|(?i:\b(bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}")
 #: A client chooses model names and header values: none of them may forge a second line or move the cursor.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 CONTINUED = "\n  | "  # no line of a message looks like a record of its own

@@ -85,7 +85,7 @@ def test_keys_are_redacted_everywhere(kind: str) -> None:
     log.info("header Authorization: Bearer %s from x", "abcdefghijkl")
     log.info("key %s", key)
     try:
-        raise ValueError(f"{key} hf_abcdefghijklmnop")
+        raise ValueError(f"{key} hf_abcdefghijklmnop wst_abcdefghijklmnop")
     except ValueError:
         log.exception("failed")
     text = stream.getvalue()

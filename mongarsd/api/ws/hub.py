@@ -103,9 +103,10 @@ class Hub:
         """What was too long ago ends, and what a key opened that is no longer valid."""
         now = self.parts.clock.monotonic()
         self.tickets.expire(now)
+        valid = {who: holds(self.parts, who) for who in {session.who for session in self.sessions.values()}}
         for session in list(self.sessions.values()):
             session.trim()
-            if not holds(self.parts, session.who):
+            if not valid[session.who]:
                 if session.reader:
                     session.reader.close(REVOKED)
                 self.end(session)

@@ -48,6 +48,8 @@ async def open_ws(request: web.Request) -> web.StreamResponse:
         raise web.HTTPUpgradeRequired(
             headers={"Upgrade": "websocket"}, text="open a WebSocket here, with a ticket of POST /v1/ws/ticket"
         )
+    if "Sec-WebSocket-Protocol" in request.headers:  # where some clients put keys, and aiohttp would log it
+        raise BadRequest("no subprotocol is spoken here: open the WebSocket without one")
     name, after = _place(request)
     if not ws.can_prepare(request):
         raise BadRequest("this is no valid WebSocket handshake")
@@ -56,6 +58,7 @@ async def open_ws(request: web.Request) -> web.StreamResponse:
     if found and after > found.log.last:
         raise BadRequest(f"after: this session has {found.log.last} events so far", param="after")
     await ws.prepare(request)
+    found = hub.find(name, who)  # it may have ended meanwhile
     session, seen = (found, after) if found else (hub.open(who), 0)
     first = [opened(session, resumed=found is not None, after=seen, keep=KEEP)]
     if name and (missing := gap(found, after)):

@@ -62,7 +62,8 @@ class Socket:
             if answer:
                 await self._ws.send_frame(answer, WSMsgType.TEXT)
             if dispatcher.flooded:
-                self.close(FLOOD)
+                self._reason = FLOOD
+                await self._close(FLOOD)  # here, so that nothing more is read
 
     async def _write(self, first: Sequence[bytes]) -> None:
         """`send_frame` waits while the transport is full, at 128 KiB and a frame; what waits longer is in the log."""

@@ -116,6 +116,15 @@ async def test_tickets_are_in_no_log_and_no_answer(caplog: pytest.LogCaptureFixt
     assert not any(given in one.getMessage() for one in ours)
 
 
+async def test_keys_that_come_as_subprotocols_are_refused_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with board() as made:
+        given = await ticket(*made.at)
+        headers = UPGRADE | {"Sec-WebSocket-Protocol": "openai-insecure-api-key.sk-secret"}
+        assert (await handshake(made, headers, ticket=given))[0] == 400
+    assert "sk-secret" not in "".join(one.getMessage() for one in caplog.records)
+
+
 BAD: list[tuple[str | bytes, str | None, str | None]] = [
     ("", None, None),
     ("nonsense", None, None),
