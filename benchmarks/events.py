@@ -55,14 +55,18 @@ async def microseconds(server: Server, streams: int) -> float:
     return spent / sum(answer.tokens for answer in answers) * 1e6
 
 
-async def measure(checkouts: list[Path], streams: int, rounds: int) -> dict[Path, list[float]]:
+async def at_once(servers: list[Server], streams: int) -> list[float]:
+    return await asyncio.gather(*(microseconds(server, streams) for server in servers))
+
+
+def measure(checkouts: list[Path], streams: int, rounds: int) -> dict[Path, list[float]]:
     """The figures of each checkout. Who is asked first changes: it was seen to cost 4 %."""
     figures: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
     with contextlib.ExitStack() as stack:
         servers = {checkout: stack.enter_context(daemon(checkout, streams)) for checkout in checkouts}
         for _ in range(rounds + 1):
             servers = dict(reversed(servers.items()))
-            found = await asyncio.gather(*(microseconds(server, streams) for server in servers.values()))
+            found = asyncio.run(at_once(list(servers.values()), streams))
             for checkout, figure in zip(servers, found, strict=True):
                 figures[checkout].append(figure)
     return {checkout: later for checkout, (_, *later) in figures.items()}  # the first round warms up
@@ -77,7 +81,7 @@ def main() -> None:
     checkouts = [HERE, *([options.beside.resolve()] if options.beside else [])]
     print(machine())
     for streams in options.streams:
-        ours, *others = asyncio.run(measure(checkouts, streams, options.rounds)).values()
+        ours, *others = measure(checkouts, streams, options.rounds).values()
         line = f"{streams} streams: {statistics.median(ours):.1f} µs an event ({min(ours):.1f} to {max(ours):.1f})"
         for other in others:
             ratios = [a / b for a, b in zip(ours, other, strict=True)]
