@@ -124,7 +124,7 @@ async def test_cancelling_frees_the_slot_and_the_worker(daemon: DaemonProcess) -
         await client.send("response.create", "c", response=LONG)
         while (await client.event())["type"] != "response.output_text.delta":
             pass
-        assert daemon.admin("/admin/status")["models"][0]["busy_slots"] == 1
+        await until(lambda: daemon.admin("/admin/status")["models"][0]["busy_slots"] == 1)
         await client.send("response.cancel", "c")
         events = await client.rest("c")
         assert events[-1]["response"]["status"] == "cancelled"
