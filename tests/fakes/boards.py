@@ -49,7 +49,7 @@ async def board(
     make: Callable[[Parts], web.Application] = make_app,
     **server: Any,
 ) -> AsyncIterator[Board]:
-    """`server`: settings of that section."""
+    """`server`: settings of that section. At the end no task and no socket may be left."""
     clock, hubs = FakeClock(), list[Hub]()
     parts = dataclasses.replace(fake_parts(executor, memory, **server), clock=clock, metrics=Metrics())
 
@@ -60,6 +60,8 @@ async def board(
 
     async with serve(parts=parts, make=made) as served:
         yield Board(served, hubs[0], clock)
+    assert not hubs[0].tasks
+    assert parts.http.sockets[()] == 0
 
 
 def key(account: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class Log:
 
     def after(self, seq: int) -> int:
         """Bytes of the events after `seq` that are held."""
-        if seq >= self.last:
+        if seq >= self.last or not self._kept:
             return 0
         oldest = self._kept[max(seq + 1 - self.first, 0)]
         return self._end - oldest.end + len(oldest.frame) + OVERHEAD

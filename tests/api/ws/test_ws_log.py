@@ -52,6 +52,7 @@ def test_what_is_too_old_goes_without_new_events(steps: list[tuple[int, float]],
         sizes.append(size)
         ats.append(now)
     log.trim(now + pause)
+    assert log.after(0) == log.size
     assert log.first == kept(sizes, ats, now + pause)
     assert log.last == len(sizes)
 

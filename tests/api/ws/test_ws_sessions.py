@@ -11,6 +11,7 @@ from fakes.boards import Board, board, hashes, key
 from fakes.executor import FakeExecutor
 from fakes.pool import until
 from fakes.sockets import Socket, text_of, ticket
+from msgspec import structs
 
 from mongarsd.api.ws import log
 from mongarsd.api.ws.hub import KEEP, LOOK, MOST_LOST
@@ -235,6 +236,20 @@ async def test_a_user_who_may_no_longer_loses_their_sockets(how: str, memory: Me
             made.hub.look()
             assert await socket.closed() == 4003
             assert not made.hub.sessions
+
+
+async def test_a_static_key_that_is_taken_out_of_the_settings_closes_its_sockets() -> None:
+    async with (
+        board(key_hashes=hashes("anna", "bert")) as made,
+        made.connect(headers=key("anna")) as anna,
+        made.connect(headers=key("bert")) as bert,
+    ):
+        settings = made.served.parts.settings
+        server = structs.replace(settings.server, key_hashes=hashes("bert"))
+        made.served.parts.settings = structs.replace(settings, server=server)
+        made.hub.look()
+        assert await anna.closed() == 4003
+        assert set(made.hub.sessions) == {bert.session}
 
 
 async def test_the_first_key_closes_what_needed_none(memory: Memory) -> None:

@@ -26,6 +26,8 @@ from mongarsd.api.ws.log import MOST
 from mongarsd.api.ws.socket import MAX_MESSAGE
 from mongarsd.ground.errors import RateLimited
 from mongarsd.ground.job import Event, Finished, Job
+from mongarsd.memory.conversations.types import NewTurn
+from mongarsd.memory.room import Memory
 
 UPGRADE = {
     "Upgrade": "websocket",
@@ -262,17 +264,42 @@ async def test_who_stops_reading_is_closed_and_costs_no_more_than_the_bound(monk
         await until(lambda: made.served.parts.http.connections[("tcp",)] <= 1)  # that of the client that asked
 
 
-async def stall(raw: socket.socket, address: tuple[str, int], given: str) -> None:
-    """Open a WebSocket with a tiny buffer, ask for a response, and never read."""
+CREATE = b'{"type":"response.create","id":"c","response":{"model":"tiny","input":"Hi","store":false}}'
+
+
+async def stall(raw: socket.socket, address: tuple[str, int], given: str, command: bytes = CREATE) -> None:
+    """Open a WebSocket with a tiny buffer, send a command, and never read."""
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(raw, address)
     head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
     host = "{}:{}".format(*address)
-    create = b'{"type":"response.create","id":"c","response":{"model":"tiny","input":"Hi","store":false}}'
     await loop.sock_sendall(raw, f"GET /v1/ws?ticket={given} HTTP/1.1\r\nHost: {host}\r\n{head}\r\n".encode())
-    await loop.sock_sendall(raw, bytes([0x81, 0x80 | len(create), 0, 0, 0, 0]) + create)
+    await loop.sock_sendall(raw, bytes([0x81, 0xFE]) + len(command).to_bytes(2) + bytes(4) + command)
+
+
+async def test_a_replay_that_nobody_reads_is_cut_like_any_answer_and_goes_on_when_resumed(memory: Memory) -> None:
+    """It is not too slow: it waits. But a connection that stalls for `write_timeout` ends, here as over HTTP."""
+    turns = [NewTurn(role="user", content=str(number) * 30_000) for number in range(60)]
+    conversation = (await memory.conversations.create("local", turns)).id
+    async with board(memory=memory, write_timeout=0.3) as made:
+        given = await ticket(*made.at)
+        with contextlib.closing(socket.socket()) as raw:
+            replay = {"type": "conversation.replay", "id": "r", "conversation": conversation}
+            await stall(raw, made.served.address, given, json.dumps(replay).encode())
+            await until(lambda: made.closes("lost") == 1)
+        assert made.served.parts.http.stalled[()] == 1
+        (left,) = made.hub.sessions.values()
+        assert left.running
+        assert left.log.size < MOST
+        async with made.connect(left.name, 0) as back:
+            told = await back.event()
+            items = [] if told["type"] == "session.gap" else [told["item"]]
+            while (told := await back.event())["type"] == "conversation.item":
+                items.append(told["item"])
+        assert [one["content"][0]["text"] for one in items] == [one.content for one in turns[-len(items) :]]
+        assert len(items) > 50
 
 
 async def test_large_events_do_not_close_a_reader_that_reads() -> None:
