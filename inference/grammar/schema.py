@@ -27,7 +27,7 @@ from mongarsd.inference.grammar.strings import string
 MAX_DEPTH = 48  # of the schema; `$ref` does not count, it is not followed twice
 MAX_SCHEMAS = 4000  # sub-schemas
 _BODY = {"object": object_, "array": array, "string": string, "integer": integer, "number": number}
-_KNOWN = set("type enum const anyOf oneOf allOf $ref nullable".split()).union(ANNOTATIONS, *OF_TYPE.values())
+KNOWN = frozenset("type enum const anyOf oneOf allOf $ref nullable".split()).union(ANNOTATIONS, *OF_TYPE.values())
 #: Refused only when they say something.
 _EMPTY = {"uniqueItems": False, "patternProperties": {}, "dependentRequired": {}, "propertyNames": {}, "not": False}
 
@@ -126,7 +126,7 @@ class SchemaRules:
         for key, value in schema.items():
             if key in _EMPTY and value in (_EMPTY[key], True if key == "propertyNames" else _EMPTY[key]):
                 continue
-            if key in _KNOWN or key.startswith("x-"):
+            if key in KNOWN or key.startswith("x-"):
                 continue
             self._refuse(path, f"{key[:60]} is not supported")
 

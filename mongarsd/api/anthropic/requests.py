@@ -46,6 +46,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     type: str | None = None  # absent = "custom"; the others are tools that Anthropic runs
+    strict: bool | None = None  # a schema that cannot be promised is refused
 
 
 class ToolChosen(Struct, frozen=True, kw_only=True):

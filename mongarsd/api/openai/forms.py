@@ -14,6 +14,7 @@ from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import ToolChoice
 from mongarsd.inference.grammar.check import check
 from mongarsd.inference.grammar.json import json_object
+from mongarsd.inference.grammar.loose import loosened
 from mongarsd.inference.grammar.schema import compile_schema
 
 MAX_BRANCHES = 64  # nesting of a schema; the compiler's own limit is lower and has a better message
@@ -95,9 +96,17 @@ def _tool(tool: dict[str, Any], path: str) -> dict[str, Any]:
         check_plain(parameters, where)
         if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
             raise BadRequest(f"tool {name}: parameters: expected the schema of an object", param=where)
-        compile_schema(parameters or {"type": "object"}, param=where, path=f"tool {name}: parameters")
+        parameters = _bound(parameters, function.get("strict") is True, param=where, path=f"tool {name}: parameters")
     whole: dict[str, Any] = {"name": name, "description": about or "", "parameters": parameters or _NOTHING}
     return {"type": "function", "function": whole}
+
+
+def _bound(schema: dict[str, Any], strict: bool, *, param: str, path: str) -> dict[str, Any]:
+    """What the arguments are bound to: all of the schema where that was asked for. Raises BadRequest."""
+    if not strict:
+        return loosened(schema, param=param, path=path)
+    compile_schema(schema or {"type": "object"}, param=param, path=path)
+    return schema
 
 
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}

@@ -147,3 +147,13 @@ def test_a_job_has_one_prompt() -> None:
     for job in (*chat(), *completion_jobs(CompletionRequest(prompt=["a", "b"]), ORDER)):
         assert [job.messages, job.text, job.tokens].count(None) == 2
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(job), type=Job) == job
+
+
+def test_a_tools_schema_binds_as_far_as_it_can_unless_all_of_it_must() -> None:
+    town = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    function = {"name": "f", "parameters": {"type": "object", "properties": {"towns": town}}}
+    (job,) = chat(tools=[{"type": "function", "function": function}])
+    assert job.tools[0]["function"]["parameters"]["properties"] == {
+        "towns": {"type": "array", "items": {"type": "string"}}
+    }
+    fails("tools[0].function.parameters", tools=[{"type": "function", "function": {**function, "strict": True}}])
