@@ -11,7 +11,7 @@ from typing import Any
 
 from mongarsd.ground.errors import BadRequest
 from mongarsd.inference.grammar.merge import ANNOTATIONS
-from mongarsd.inference.grammar.schema import KNOWN, compile_schema
+from mongarsd.inference.grammar.schema import KNOWN, SchemaRules, compile_schema
 
 #: Keywords whose values are a schema, a list of schemas, or schemas by name.
 _ONE = ("items", "additionalProperties")
@@ -48,13 +48,13 @@ def _narrow(keyword: str) -> bool:
 
 
 def _by_property(schema: dict[str, Any]) -> dict[str, Any]:
-    """Properties that cannot be bound may have any value; what is said about them stays."""
+    """Properties that cannot be bound may have any value; what is said about them stays. All are tried in one grammar,
+    so that many small ones which share a large definition cost no more than it."""
     around = {"type": "object", **{name: schema[name] for name in _DEFINITIONS if name in schema}}
     properties: dict[str, Any] = schema.get("properties", {})
-    kept = {
-        name: one if _compiles({**around, "properties": {name: one}}) else _said(one)
-        for name, one in properties.items()
-    }
+    rules = SchemaRules("tools")
+    rules.add(around, "parameters")
+    kept = {name: one if _fits(rules, one) else _said(one) for name, one in properties.items()}
     given = schema.get("required")
     required = [name for name in kept if name in given] if isinstance(given, list) else []
     whole = {**_said(schema), **around, "properties": kept, "required": required}
@@ -66,6 +66,14 @@ def _by_property(schema: dict[str, Any]) -> dict[str, Any]:
 def _compiles(schema: Any) -> bool:
     try:
         compile_schema(schema)
+    except BadRequest:
+        return False
+    return True
+
+
+def _fits(rules: SchemaRules, schema: Any) -> bool:
+    try:
+        rules.part(schema, "parameters")
     except BadRequest:
         return False
     return True
