@@ -178,6 +178,12 @@ def open_socket(address: Address, timeout: float) -> socket.socket:
     raise search.error()
 
 
+def answering_socket(address: Address, timeout: float) -> str:
+    """The path of the first control socket that answers. Raises MongarsError."""
+    with open_socket(address, timeout) as found:
+        return str(found.getpeername())
+
+
 def asked(build: Callable[P, Call[T]]) -> Callable[Concatenate[Transport, P], T]:
     """The method that sends what `build` makes."""
 

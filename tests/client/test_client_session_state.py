@@ -325,6 +325,20 @@ def test_the_node_is_asked_anew_by_a_new_session_only() -> None:
     assert commands(state) == [("node.unsubscribe", "c2")]
 
 
+def test_more_than_may_run_wait_for_their_turn() -> None:
+    state = SessionState()
+    for _ in range(10):
+        begun(state)
+    opened(state)
+    assert [name for _, name in commands(state)] == [f"c{n}" for n in range(1, 9)]
+    state.begin(state.node())
+    assert commands(state) == [("node.subscribe", "c11")]
+    told(state, 1, {"type": "response.completed"}, "c3")
+    assert commands(state) == [("response.create", "c9")]
+    told(state, 2, {"type": "response.failed"}, "c9")
+    assert commands(state) == [("response.create", "c10")]
+
+
 def test_too_large_a_command_is_not_sent() -> None:
     with pytest.raises(errors.TooLarge):
         SessionState().answer("x" * MAX_SENT, None, None, {})

@@ -161,19 +161,17 @@ class AsyncSession:
         """Raises MongarsError."""
         import asyncio
 
-        from websockets.asyncio.client import connect
+        from websockets.asyncio.client import connect, unix_connect
         from websockets.exceptions import WebSocketException
 
-        from mongarsd.client.sync import open_socket
+        from mongarsd.client.sync import answering_socket
 
         address = self._client.address
         uri = address.websocket(self._state.address(await self._client.run(ticket())))
-        options = dict(OPTIONS)
-        if not address.url:
-            options["sock"] = await asyncio.to_thread(open_socket, address, OPENING)
-            options["sock"].setblocking(False)
+        path = None if address.url else await asyncio.to_thread(answering_socket, address, OPENING)
         try:
-            socket = await self._open.enter_async_context(connect(uri, **options))
+            opening = unix_connect(path, uri, **OPTIONS) if path else connect(uri, **OPTIONS)
+            socket = await self._open.enter_async_context(opening)
         except (OSError, WebSocketException) as error:
             raise refused(address, error) from error
         self._socket = socket

@@ -51,6 +51,8 @@ class Overrun(BrokenOff):
 
 
 class Inbox(Generic[T]):
+    takes_a_place = True  # among the commands that may run at the same time
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.sent = False  # its command is out, on this session
@@ -212,6 +214,8 @@ class Replay(Inbox[Item]):
 
 class Node(Inbox[NodeStatus | Lost]):
     """Of node.subscribe, which never ends."""
+
+    takes_a_place = False
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -22,6 +22,7 @@ from mongarsd.client.errors import BrokenOff, Conflict, MongarsError, RateLimite
 from mongarsd.client.session.inbox import Answer, Gap, Inbox, Node, Overrun, Replay
 
 MAX_SENT = 1 << 20  # bytes of one command; the daemon's limit
+MOST_RUNNING = 8  # commands at the same time; the daemon refuses more, so they wait here
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds between two tries to connect
 
 #: Close codes after which another connection would not help.
@@ -128,10 +129,15 @@ class SessionState:
             return []
         commands = list(self._extra)
         self._extra.clear()
-        for inbox in self._inboxes.values():
-            if not inbox.sent and not inbox.ended:
-                inbox.sent = True
-                commands.append(inbox.command())
+        waiting = [inbox for inbox in self._inboxes.values() if not inbox.sent and not inbox.ended]
+        free = MOST_RUNNING - sum(inbox.sent and inbox.takes_a_place for inbox in self._inboxes.values())
+        for inbox in waiting:
+            if inbox.takes_a_place:
+                if not free:
+                    continue
+                free -= 1
+            inbox.sent = True
+            commands.append(inbox.command())
         return [msgspec.json.encode(command).decode() for command in commands]
 
     # what happens

@@ -149,15 +149,16 @@ class Session:
     def _connect(self) -> ClientConnection:
         """Raises MongarsError."""
         from websockets.exceptions import WebSocketException
-        from websockets.sync.client import connect
+        from websockets.sync.client import connect, unix_connect
 
-        from mongarsd.client.sync import open_socket
+        from mongarsd.client.sync import answering_socket
 
         address = self._client.address
         uri = address.websocket(self._state.address(self._client.run(ticket())))
-        sock = None if address.url else open_socket(address, OPENING)
+        path = None if address.url else answering_socket(address, OPENING)
         try:
-            socket: ClientConnection = self._open.enter_context(connect(uri, sock=sock, **OPTIONS))
+            opening = unix_connect(path, uri, **OPTIONS) if path else connect(uri, **OPTIONS)
+            socket: ClientConnection = self._open.enter_context(opening)
         except (OSError, WebSocketException) as error:
             raise refused(address, error) from error
         self._socket = socket
