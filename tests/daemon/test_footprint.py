@@ -20,12 +20,14 @@ HEAVY = frozenset(
 RSS = 50 * 1000  # kB
 START = 1.5  # seconds
 ATTEMPTS = 3  # the quickest counts: other tests may be running beside
-#: The daemon in a fresh interpreter; at its end it says what it had imported.
+#: Objects that stay for good: a collection that looked at all of them would stop every stream for 40 ms and more.
+FROZEN = 40_000
+#: The daemon in a fresh interpreter; at its end it says how much was frozen, and what it had imported.
 PROGRAM = """
-import sys
+import gc, sys
 from mongarsd.daemon.cli import main
 code = main(sys.argv[1:])
-print(" ".join(sys.modules))
+print(gc.get_freeze_count(), *sys.modules)
 raise SystemExit(code)
 """
 
@@ -33,6 +35,7 @@ raise SystemExit(code)
 class Measured(NamedTuple):
     start: float  # seconds to READY=1
     rss: int  # kB, some requests later
+    frozen: int
     modules: set[str]
 
 
@@ -60,7 +63,8 @@ def measure(folder: Path) -> Measured:
         finally:
             out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    return Measured(start, int(rss), set(out.split()))
+    frozen, *modules = out.split()
+    return Measured(start, int(rss), int(frozen), set(modules))
 
 
 def ask(control: Path, path: str) -> bytes:
@@ -78,6 +82,7 @@ def test_idle_daemon_is_small_and_quick(tmp_path: Path) -> None:
         measured = measure(tmp_path / str(attempt))
         assert measured.modules & HEAVY == set()
         assert measured.rss <= RSS
+        assert measured.frozen >= FROZEN
         starts.append(measured.start)
         if measured.start <= START:
             return
