@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +56,14 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & {"aiohttp", "asyncio", "http", "websockets", "typer", "ssl"} == set()
+
+
+def test_the_users_page_lists_every_method_and_its_examples_are_python() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    listed = re.findall(r"`(\w+)`", "".join(rows))
+    assert sorted(listed) == sorted(BUILDERS)
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
+    assert len(blocks) == 6
+    for block in blocks:
+        compile(textwrap.dedent(block), "docs/client.md", "exec")

@@ -20,6 +20,7 @@ class Face:
     """`face.chat("Hi")` is the answer, `face.stream("Hi")` an iterator, `face.session()` for `with`."""
 
     def __init__(self, kind: Kind, *place: str, sleep: Callable[[float], None] | None = None, **options: Any) -> None:
+        self.kind = kind
         self.client: Client | AsyncClient
         if kind == "sync":
             self.client = Client(*place, **options, **({"sleep": sleep} if sleep else {}))
