@@ -72,8 +72,9 @@ class Address:
     def silent(self, seconds: float) -> Unreachable:
         return Unreachable(f"{self} was silent for {seconds:.0f} s; `mongarsctl doctor` may know why")
 
-    def broke(self, error: Exception) -> Unreachable:
-        return Unreachable(f"the connection to {self} broke: {reason(error)}")
+    def broke(self, error: Exception, begun: bool) -> Unreachable:
+        """`begun`: the answer had."""
+        return (BrokenOff if begun else Unreachable)(f"the connection to {self} broke: {reason(error)}")
 
     def broke_off(self) -> BrokenOff:
         return BrokenOff(f"the connection to {self} broke in the middle of the answer")

@@ -119,6 +119,7 @@ class AsyncTransport:
         from yarl import URL
 
         address, search = self.address, Search(self.address)
+        begun = False
         silence = min(call.timeout, self._timeout)
         timeout = aiohttp.ClientTimeout(total=None, connect=silence, sock_read=silence)
         for path in [None] if address.url else search.paths():
@@ -135,6 +136,7 @@ class AsyncTransport:
                         allow_redirects=False,
                     ) as response,
                 ):
+                    begun = True
                     yield response
                     return
             except aiohttp.ClientConnectorError as error:
@@ -144,7 +146,7 @@ class AsyncTransport:
             except TimeoutError as error:
                 raise address.silent(silence) from error
             except (OSError, aiohttp.ClientError) as error:
-                raise address.broke(error) from error
+                raise address.broke(error, begun) from error
         raise search.error()
 
 

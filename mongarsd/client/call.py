@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,6 +13,7 @@ from mongarsd.client.errors import NotUnderstood
 from mongarsd.client.form import FileForm
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 QUICK = 10.0  # seconds a status may take; it does not depend on the model
 SLOW = 600.0  # seconds of silence while a model loads or a board reads a long prompt; openai-python waits as long
@@ -40,15 +41,15 @@ class Call(NamedTuple, Generic[T]):
         return decoded(b"null" if self.kind is NoneType else data or b"null", self.kind)
 
 
-class Reader(Protocol[T]):
+class Reader(Protocol[T_co]):
     """Bytes of a streamed answer in, its events out."""
 
     @property
     def ended(self) -> bool:
         """The answer is complete. When the connection ends before, it broke."""
 
-    def feed(self, data: bytes) -> list[T]:
-        """Raises NotUnderstood, and the MongarsError that the daemon ends a stream with."""
+    def feed(self, data: bytes) -> Iterator[T_co]:
+        """Raises NotUnderstood, and the MongarsError that the daemon ends a stream with: after what came before it."""
 
 
 class Streamed(NamedTuple, Generic[T]):

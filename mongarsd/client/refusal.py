@@ -28,6 +28,12 @@ _BY_STATUS: dict[int, type[MongarsError]] = {
 }
 
 
+def failure(found: Any) -> MongarsError:
+    """The exception for the error object that ends a stream."""
+    error = from_object(found)
+    return error if error.message else type(error)("the answer failed, and the daemon does not say why", **error.detail)
+
+
 class Refused(NamedTuple):
     """An answer with an error status."""
 

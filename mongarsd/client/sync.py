@@ -90,6 +90,7 @@ class Transport:
         with self._answer(call) as response:
             while piece := response.read1(PIECE):
                 yield piece
+            _check_whole(response)
 
     def _pages(self, paged: Paged[T]) -> Iterator[T]:
         after: str | None = ""
@@ -117,13 +118,15 @@ class Transport:
 
         timeout = min(call.timeout, self._timeout)
         connection = self._connect(timeout)
+        begun = False
         try:
             with self._send(connection, call) as response:
+                begun = True
                 yield response
         except TimeoutError as error:
             raise self.address.silent(timeout) from error
         except (OSError, HTTPException) as error:
-            raise self.address.broke(error) from error
+            raise self.address.broke(error, begun) from error
         finally:
             connection.close()
 
@@ -159,7 +162,14 @@ def _whole(response: HTTPResponse) -> bytes:
     data = response.read(MAX_ANSWER + 1)
     if len(data) > MAX_ANSWER:
         raise NotUnderstood(f"the answer has more than {MAX_ANSWER} bytes: is it mongarsd?")
+    _check_whole(response)
     return data
+
+
+def _check_whole(response: HTTPResponse) -> None:
+    """http.client says nothing of a body that is shorter than announced, when it is read in pieces."""
+    if response.length:
+        raise ConnectionResetError(f"{response.length} bytes are missing")
 
 
 def open_socket(address: Address, timeout: float) -> socket.socket:

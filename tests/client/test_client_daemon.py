@@ -9,8 +9,9 @@ import pytest
 from fakes.clients import KINDS, Face, Kind
 from fakes.cutting_proxy import CuttingProxy
 from fakes.daemon_process import MODEL, DaemonProcess, running
+from fakes.tiny_reader import WIDTH, write_bert
 
-from mongarsd.client import errors
+from mongarsd.client import Client, errors
 from mongarsd.client.session.inbox import Gap, Lost
 
 
@@ -80,6 +81,28 @@ def test_what_the_model_cannot_do_is_refused(face: Face) -> None:
         face.embed("a text", model=MODEL)
     with pytest.raises(errors.BadRequest):
         face.rerank("q", ["a", "b"], model=MODEL)
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    folder = tmp_path_factory.mktemp("readers")
+    with running() as daemon:
+        client = Client(socket=daemon.control)
+        for path in (write_bert(folder / "embedder.gguf"), write_bert(folder / "ranker.gguf", pooling=None, head=True)):
+            assert list(client.pull(f"file:{path}"))[-1].status == "success"
+        yield daemon
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_become_vectors_and_documents_are_ranked(kind: Kind, readers: DaemonProcess) -> None:
+    face = Face(kind, url(readers))
+    found = face.embed(["red", "green blue", "red"], model="embedder")
+    assert [len(vector) for vector in found.vectors] == [WIDTH] * 3
+    assert found.vectors[0] == pytest.approx(found.vectors[2], abs=1e-5) != found.vectors[1]
+    assert found.usage.total_tokens > 0
+    ranking = face.rerank("red", ["green blue", "red", "one"], model="ranker", top_n=2)
+    first, second = ranking.results
+    assert first.relevance_score >= second.relevance_score
 
 
 def test_memories(face: Face) -> None:

@@ -148,6 +148,7 @@ def test_nothing_is_lost_or_repeated(seed: int, forgets: bool, restarts: bool) -
     replay = state.replay("conv_1", None)
     inboxes = [*answers, replay]
     unstarted = list(inboxes)
+    items: list[Any] = []
     for turn in range(2000):
         calm = turn > 300  # at last the network is a good one
         if unstarted and random.random() < 0.1:
@@ -167,6 +168,8 @@ def test_nothing_is_lost_or_repeated(seed: int, forgets: bool, restarts: bool) -
         if server.running:
             server.step(random.choice(list(server.running)))
         server.deliver(random.randrange(4))
+        if replay._events and random.random() < 0.7:
+            items.append(replay.next())
         if calm and not unstarted and all(inbox.ended for inbox in inboxes):
             break
     assert all(count == 1 for count in server.ran.values())
@@ -184,8 +187,9 @@ def test_nothing_is_lost_or_repeated(seed: int, forgets: bool, restarts: bool) -
             assert error is None
             assert [event.type for event in said] == WHOLE
             assert deltas == [f"q{number}-{n}" for n in range(5)]
-    items, error = read(replay)
+    rest, error = read(replay)
     assert error is None
+    items += rest
     assert [item.id for item in items] == [item["id"] for item in ITEMS]
 
 

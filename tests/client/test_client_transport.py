@@ -276,6 +276,41 @@ def test_an_error_in_a_stream(kind: Kind, daemon: FakeDaemon, tmp_path: Path, ev
     assert caught.value.code == "worker_crashed"
 
 
+def test_what_came_before_an_error_is_not_lost(kind: Kind, daemon: FakeDaemon, tmp_path: Path) -> None:
+    """Also when both come at once."""
+    piece = b"".join(sse({"content": "half"}, finish=None, done=False)) + b'data: {"error": {"message": "m"}}\n\n'
+    daemon.answers["POST /v1/chat/completions"] = lambda _: iter([piece])
+    chunks = face(kind, tmp_path).stream("q")
+    assert next(chunks).text == "half"
+    with pytest.raises(errors.MongarsError, match="m"):
+        next(chunks)
+
+
+def test_a_connection_that_breaks_within_an_answer(kind: Kind, tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\n" + b'{"half": '
+
+    def serve() -> None:
+        taken, _ = sock.accept()
+        taken.recv(65536)
+        taken.sendall(answer)
+        taken.close()
+
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(tmp_path / "rude.sock"))
+        sock.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found = error(Face(kind, socket=tmp_path / "rude.sock"), Call("POST", "/x", dict[str, Any]))
+        thread.join()
+    assert isinstance(found, errors.BrokenOff)
+
+
+def test_an_error_in_a_stream_that_says_nothing(kind: Kind, daemon: FakeDaemon, tmp_path: Path) -> None:
+    daemon.answers["POST /v1/chat/completions"] = lambda _: iter([b'data: {"error": {"code": 3}}\n\n'])
+    with pytest.raises(errors.MongarsError, match="does not say why"):
+        list(face(kind, tmp_path).stream("q"))
+
+
 def test_silence_is_reported(kind: Kind, tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as sock:
         sock.bind(str(tmp_path / "mute.sock"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mongarsd.client.call import Call, Streamed, decoded, given
 from mongarsd.client.lines import ServerSent
-from mongarsd.client.refusal import from_object
+from mongarsd.client.refusal import failure
 
 #: `{"role": "user", "content": "…"}`, as a mapping or as a struct of your own.
 Message = Mapping[str, Any] | Struct
@@ -146,17 +146,15 @@ class ChatReader:
         self._events = ServerSent()
         self.ended = False
 
-    def feed(self, data: bytes) -> list[ChatChunk]:
-        found: list[ChatChunk] = []
+    def feed(self, data: bytes) -> Iterator[ChatChunk]:
         for event in self._events.feed(data):
             if event == b"[DONE]":
                 self.ended = True
-                break
+                return
             chunk = decoded(event, _Line)
             if chunk.error:
-                raise from_object(chunk.error)
-            found.append(chunk)
-        return found
+                raise failure(chunk.error)
+            yield chunk
 
 
 def chat(messages: str | Iterable[Message], **options: Unpack[ChatOptions]) -> Call[Chat]:

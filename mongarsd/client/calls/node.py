@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -54,10 +55,12 @@ class PullReader:
         self._lines = Lines()
         self.ended = False
 
-    def feed(self, data: bytes) -> list[PullProgress]:
-        found = [decoded(line, PullProgress) for line in self._lines.feed(data) if line.strip()]
-        self.ended = bool(found and (found[-1].status == "success" or found[-1].error))
-        return found
+    def feed(self, data: bytes) -> Iterator[PullProgress]:
+        for line in self._lines.feed(data):
+            if line.strip():
+                step = decoded(line, PullProgress)
+                yield step
+                self.ended = step.status == "success" or bool(step.error)
 
 
 def models() -> Call[Models]:

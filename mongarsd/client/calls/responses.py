@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 import msgspec
@@ -12,7 +12,7 @@ from mongarsd.client.call import Call, Streamed, decoded, given, path
 from mongarsd.client.calls.chats import Message, Sampling
 from mongarsd.client.errors import MongarsError
 from mongarsd.client.lines import ServerSent
-from mongarsd.client.refusal import from_object
+from mongarsd.client.refusal import failure
 
 #: Types of events that end an answer.
 ENDS = frozenset(f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled"))
@@ -136,7 +136,7 @@ def event_of(data: bytes) -> ResponseEvent:
 def problem(data: bytes) -> MongarsError:
     """Of an error event. Raises NotUnderstood."""
     found = decoded(data, _Error)
-    return from_object(found.error or {"message": found.message, "code": found.code, "param": found.param})
+    return failure(found.error or {"message": found.message, "code": found.code, "param": found.param})
 
 
 class ResponseReader:
@@ -146,14 +146,13 @@ class ResponseReader:
         self._events = ServerSent()
         self.ended = False
 
-    def feed(self, data: bytes) -> list[ResponseEvent]:
-        found: list[ResponseEvent] = []
+    def feed(self, data: bytes) -> Iterator[ResponseEvent]:
         for one in self._events.feed(data):
-            found.append(event_of(one))
-            if found[-1].type in ENDS:
+            event = event_of(one)
+            yield event
+            if event.type in ENDS:
                 self.ended = True
-                break
-        return found
+                return
 
 
 def respond(

@@ -92,6 +92,11 @@ class Inbox(Generic[T]):
         return None
 
     @property
+    def due(self) -> bool:
+        """Is the command to be sent?"""
+        return not self.sent and not self.ended
+
+    @property
     def waiting(self) -> bool:
         """Is there nothing to read, but there may be?"""
         return not self.ended and not self._events
@@ -184,6 +189,11 @@ class Replay(Inbox[Item]):
     def command(self) -> dict[str, Any]:
         fields = {"type": "conversation.replay", "id": self.name, "conversation": self._conversation, "limit": PAGE}
         return given(fields, after=self._after)
+
+    @property
+    def due(self) -> bool:
+        """A page is asked for when the one before is read, so that no more than one is held."""
+        return super().due and not self._events
 
     def take(self, kind: str, event: bytes) -> None:
         if kind == "error":

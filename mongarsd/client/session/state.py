@@ -60,7 +60,7 @@ def fatal(code: int | None) -> MongarsError | None:
 
 
 class SessionState:
-    """Tell it what happens (`connected`, `feed`, `lost`), send what is `due`, read the inboxes."""
+    """Tell it what happens (`feed`, `lost`), send what is `due`, read the inboxes."""
 
     def __init__(self) -> None:
         self.name = ""  # "" = none yet
@@ -129,15 +129,12 @@ class SessionState:
             return []
         commands = list(self._extra)
         self._extra.clear()
-        waiting = [inbox for inbox in self._inboxes.values() if not inbox.sent and not inbox.ended]
-        free = MOST_RUNNING - sum(inbox.sent and inbox.takes_a_place for inbox in self._inboxes.values())
-        for inbox in waiting:
-            if inbox.takes_a_place:
-                if not free:
-                    continue
-                free -= 1
-            inbox.sent = True
-            commands.append(inbox.command())
+        running = sum(inbox.sent and inbox.takes_a_place for inbox in self._inboxes.values())
+        for inbox in self._inboxes.values():
+            if inbox.due and (running < MOST_RUNNING or not inbox.takes_a_place):
+                inbox.sent = True
+                running += inbox.takes_a_place
+                commands.append(inbox.command())
         return [msgspec.json.encode(command).decode() for command in commands]
 
     # what happens
