@@ -19,7 +19,7 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     temperature: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.8
     dynatemp_range: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
     dynatemp_exponent: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
-    top_k: Annotated[int, Meta(ge=0, le=1_000_000)] = 40  # 0 = off
+    top_k: Annotated[int, Meta(ge=-1, le=1_000_000)] = 40  # 0 or -1 = off
     top_p: Probability = 0.95
     min_p: Probability = 0.05
     typical_p: Probability = 1.0

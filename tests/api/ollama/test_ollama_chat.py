@@ -105,6 +105,11 @@ async def test_options_reach_the_sampler_and_strange_ones_do_no_harm(served: Ser
     assert (job.max_tokens, job.stop) == (11, ("a", "b"))
 
 
+async def test_no_top_k_is_minus_1_as_elsewhere(served: Served) -> None:
+    await post(served, "/api/chat", messages=HI, stream=False, options={"top_k": -1})
+    assert served.executor.jobs[0].sampling.top_k == -1
+
+
 @pytest.mark.parametrize("unlimited", [-1, -2, 0])
 async def test_num_predict_below_1_is_what_the_node_allows(served: Served, unlimited: int) -> None:
     await post(served, "/api/chat", messages=HI, stream=False, options={"num_predict": unlimited, "seed": -1})

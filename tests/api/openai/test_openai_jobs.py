@@ -52,6 +52,11 @@ def test_every_sampling_field_arrives() -> None:
     assert job.sampling.samplers == ("top_k", "temperature")
 
 
+def test_no_top_k_has_two_names() -> None:
+    """llama.cpp's 0 and vLLM's -1."""
+    assert [chat(top_k=k)[0].sampling.top_k for k in (0, -1)] == [0, -1]
+
+
 def test_null_is_absent() -> None:
     (job,) = chat(**dict.fromkeys((*SAMPLING, "seed", "logit_bias", "stop", "n", "max_tokens", "tools")))
     assert msgspec.structs.replace(job.sampling, seed=0) == Sampling()

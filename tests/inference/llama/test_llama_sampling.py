@@ -136,6 +136,11 @@ def test_top_k_keeps_k(tiny: LlamaBackend) -> None:
     assert set(drawn) == three
 
 
+def test_no_top_k_is_called_0_or_minus_1(tiny: LlamaBackend) -> None:
+    wide = {"temperature": 5.0, "top_p": 1.0, "min_p": 0.0, "seed": 3}
+    assert run(tiny, 40, top_k=-1, **wide) == run(tiny, 40, top_k=0, **wide) != run(tiny, 40, top_k=40, **wide)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -147,7 +152,7 @@ def test_top_k_keeps_k(tiny: LlamaBackend) -> None:
         ({"logit_bias": ((2**40, 1.0),)}, "logit_bias"),
         ({"logit_bias": ((1, math.nan),)}, "logit_bias"),
         ({"logit_bias": ((1, math.inf),)}, "logit_bias"),
-        ({"top_k": -1}, "top_k"),
+        ({"top_k": -2}, "top_k"),
         ({"top_k": 1.5}, "top_k"),
         ({"temperature": math.nan}, "temperature"),
         ({"temperature": math.inf}, "temperature"),
@@ -171,7 +176,7 @@ samplings = st.builds(
     temperature=st.floats(0.0, 10.0),
     dynatemp_range=st.floats(0.0, 10.0),
     dynatemp_exponent=st.floats(0.0, 100.0),
-    top_k=st.integers(0, 1_000_000),
+    top_k=st.integers(-1, 1_000_000),
     top_p=probability,
     min_p=probability,
     typical_p=probability,

@@ -52,6 +52,7 @@ def draws(made: NumpySampler, count: int) -> list[int]:
         ({}, CHANCES),
         ({"temperature": 0.5}, CHANCES**2),
         ({"top_k": 2}, [0.4, 0.3]),
+        ({"top_k": -1}, CHANCES),
         ({"top_p": 0.8}, [0.4, 0.3, 0.15]),
         ({"min_p": 0.3}, [0.4, 0.3, 0.15]),
         ({"top_k": 4, "top_p": 0.5}, [0.4, 0.3]),
