@@ -29,7 +29,11 @@ def chat_form(request: ChatRequest) -> dict[str, Any]:
     names = [tool["function"]["name"] for tool in tools]
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
         raise BadRequest(f"tools: two tools are named {twice}", param=f"tools[{names.index(twice)}].function.name")
-    choice, name = _choice(request.tool_choice, names)
+    wanted = request.tool_choice
+    if isinstance(wanted, dict) and wanted.get("type") == "allowed_tools":
+        names, wanted = _allowed(wanted.get("allowed_tools"), names)
+        tools = [tool for tool in tools if tool["function"]["name"] in names]
+    choice, name = _choice(wanted, names)
     grammar = grammar_of(request)
     if tools and grammar and choice is not ToolChoice.NONE:
         raise BadRequest("response_format: together with tools only text is supported", param="response_format")
@@ -112,17 +116,35 @@ def _bound(schema: dict[str, Any], strict: bool, *, param: str, path: str) -> di
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
+def _allowed(allowed: Any, names: list[str]) -> tuple[list[str], str]:
+    """Those of `names` that may be called, and the choice among them. Raises BadRequest."""
+    where = "tool_choice.allowed_tools"
+    mode, listed = (allowed.get("mode"), allowed.get("tools")) if isinstance(allowed, dict) else (None, None)
+    if mode not in ("auto", "required"):
+        raise BadRequest(f"{where}.mode: auto or required", param=f"{where}.mode")
+    if not isinstance(listed, list):
+        raise BadRequest(f"{where}.tools: a list of objects", param=f"{where}.tools")
+    meant = [_meant(one) for one in listed]
+    if any(name not in names for name in meant):
+        raise BadRequest(f"{where}.tools: functions that are among the tools", param=f"{where}.tools")
+    return [name for name in names if name in meant], mode
+
+
+def _meant(choice: Any) -> Any:
+    """The name of the function that is chosen, or None."""
+    function = choice.get("function") if isinstance(choice, dict) else None
+    return function.get("name") if isinstance(function, dict) else None
+
+
 def _choice(choice: str | dict[str, Any] | None, names: list[str]) -> tuple[ToolChoice, str | None]:
     if isinstance(choice, dict):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        if name not in names:
+        if (name := _meant(choice)) not in names:
             raise BadRequest("tool_choice.function.name: none of the tools", param="tool_choice.function.name")
         return ToolChoice.REQUIRED, name
     if choice is None:
         return ToolChoice.AUTO, None
     if choice not in list(ToolChoice):
-        raise BadRequest("tool_choice: auto, none, required or a function", param="tool_choice")
+        raise BadRequest("tool_choice: auto, none, required, a function or allowed_tools", param="tool_choice")
     if choice == ToolChoice.REQUIRED and not names:
         raise BadRequest("tool_choice: required, but there are no tools", param="tool_choice")
     return ToolChoice(choice), None

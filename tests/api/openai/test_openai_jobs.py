@@ -133,6 +133,38 @@ def test_harmless_values_pass() -> None:
     chat(tools=tools, tool_choice="none", metadata={"a": "b"}, service_tier="auto", grammar="")
 
 
+def weather_and(*names: str) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": {"name": name}} for name in ("weather", *names)]
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_allowed_tools_are_the_only_ones_there_are(mode: str) -> None:
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": weather_and()}}
+    (job,) = chat(tools=weather_and("other"), tool_choice=choice)
+    assert [tool["function"]["name"] for tool in job.tools] == ["weather"]
+    assert (job.tool_choice, job.tool_name) == (mode, None)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "param"),
+    [
+        (None, "tool_choice.allowed_tools.mode"),
+        ([], "tool_choice.allowed_tools.mode"),
+        ({"mode": "none", "tools": []}, "tool_choice.allowed_tools.mode"),
+        ({"mode": "auto"}, "tool_choice.allowed_tools.tools"),
+        ({"mode": "auto", "tools": ["weather"]}, "tool_choice.allowed_tools.tools"),
+        ({"mode": "auto", "tools": weather_and("unknown")}, "tool_choice.allowed_tools.tools"),
+        (
+            {"mode": "auto", "tools": [{"type": "function", "function": {"name": []}}]},
+            "tool_choice.allowed_tools.tools",
+        ),
+        ({"mode": "required", "tools": []}, "tool_choice"),
+    ],
+)
+def test_allowed_tools_that_mean_nothing_are_refused(allowed: Any, param: str) -> None:
+    fails(param, tools=weather_and("other"), tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+
+
 def test_template_arguments() -> None:
     assert chat()[0].template_args == {}
     assert chat(reasoning_effort="low")[0].template_args == {"reasoning_effort": "low"}

@@ -21,6 +21,7 @@ _NAMES = (
     ("response_format.json_schema", "text.format"),
     ("response_format", "text.format"),
     ("tool_choice.function", "tool_choice"),
+    ("tool_choice.allowed_tools", "tool_choice"),
     ("max_completion_tokens", "max_output_tokens"),
     ("messages", "input"),
 )
@@ -100,20 +101,21 @@ def _chosen(choice: str | dict[str, Any] | None, tools: Tools) -> Tools:
 
 
 def _allowed(choice: dict[str, Any], tools: Tools) -> Tools:
-    """The named ones alone."""
-    listed, mode = choice.get("tools"), choice.get("mode")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise BadRequest("tool_choice.tools: a list of objects", param="tool_choice.tools")
-    if mode not in ("auto", "required"):
-        raise BadRequest("tool_choice.mode: auto or required", param="tool_choice.mode")
-    names = [one.get("name") for one in listed if one.get("type") == "function"]
-    kept = [
-        (tool, place)
-        for tool, place in zip(tools.functions, tools.places, strict=True)
-        if tool["function"]["name"] in names
-    ]
-    search = tools.search if any(one.get("type") == "file_search" for one in listed) else None
-    return _chosen(mode, Tools([tool for tool, _ in kept], [place for _, place in kept], None, search))
+    """The functions among the named ones in the chat's form, which is checked there."""
+    listed, mode, search = choice.get("tools"), choice.get("mode"), None
+    if isinstance(listed, list):
+        kinds = [one.get("type") if isinstance(one, dict) else None for one in listed]
+        search = tools.search if "file_search" in kinds else None
+        listed = [
+            {"type": "function", "function": one} if kind == "function" else one
+            for one, kind in zip(listed, kinds, strict=True)
+            if not (search and kind == "file_search")
+        ]
+        if search and not listed and mode == "required":
+            mode = "auto"  # the search is the call
+    return tools._replace(
+        choice={"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": listed}}, search=search
+    )
 
 
 def _file_search(tool: dict[str, Any], where: str) -> FileSearch:

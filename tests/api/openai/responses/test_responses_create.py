@@ -277,6 +277,35 @@ async def test_allowed_tools_are_the_only_ones(keeping: Served) -> None:
     assert job.tool_choice == "required"
 
 
+@pytest.mark.parametrize(
+    ("choice", "param"),
+    [
+        ({"mode": "required", "tools": [{"type": "function", "name": "other"}]}, "tool_choice.tools"),
+        ({"mode": "auto", "tools": [{"type": "file_search"}]}, "tool_choice.tools"),
+        ({"mode": "auto", "tools": "weather"}, "tool_choice.tools"),
+        ({"tools": []}, "tool_choice.mode"),
+        ({"mode": "required", "tools": []}, "tool_choice"),
+    ],
+)
+async def test_allowed_tools_must_be_among_the_tools(keeping: Served, choice: dict[str, Any], param: str) -> None:
+    refused = await respond(keeping, 400, tools=[WEATHER], tool_choice={"type": "allowed_tools", **choice})
+    assert refused["error"]["param"] == param
+    assert refused["error"]["message"].startswith(f"{param}: ")
+
+
+async def test_a_search_that_must_be_called_is_called_where_no_function_is(keeping: Served, memory: Memory) -> None:
+    store = await memory.documents.stores.create("local", "house", None, [])
+    search = {"type": "file_search", "vector_store_ids": [store.id]}
+    only = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "file_search"}]}
+    answer = await respond(keeping, tools=[WEATHER, search], tool_choice=only)
+    assert [item["type"] for item in answer["output"]] == ["file_search_call", "message"]
+    weather = {**only, "tools": [{"type": "function", "name": "weather"}]}
+    answer = await respond(keeping, tools=[WEATHER, search], tool_choice=weather)
+    assert "file_search_call" not in [item["type"] for item in answer["output"]]
+    first, second = keeping.executor.jobs
+    assert (first.tools, first.tool_choice, second.tool_choice) == ((), "auto", "required")
+
+
 async def test_files_are_searched_cited_and_told_again(keeping: Served, memory: Memory) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"The spare key lies under the blue flower pot."
