@@ -57,6 +57,17 @@ def test_create_go_on_retrieve_and_delete(client: openai.OpenAI) -> None:
         client.responses.cancel(second.id)
 
 
+def test_what_is_counted_is_what_the_prompt_has(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "input": QUESTION, "instructions": "Be brief.", "tools": [WEATHER]}
+    first = client.responses.create(**asked, max_output_tokens=8)
+    assert first.usage
+    assert client.responses.input_tokens.count(**asked).input_tokens == first.usage.input_tokens
+    more: dict[str, Any] = {"model": MODEL, "input": "And of Italy?", "previous_response_id": first.id}
+    second = client.responses.create(**more, max_output_tokens=8)
+    assert second.usage
+    assert client.responses.input_tokens.count(**more).input_tokens == second.usage.input_tokens
+
+
 def test_the_stream_helper_ends_with_the_same_words(client: openai.OpenAI) -> None:
     plain = client.responses.create(model=MODEL, input=QUESTION, temperature=0, max_output_tokens=24, store=False)
     text = ""

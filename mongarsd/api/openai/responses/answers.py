@@ -82,6 +82,11 @@ class ResponseDeleted(Struct, frozen=True, kw_only=True):
     deleted: Literal[True] = True
 
 
+class InputTokens(Struct, frozen=True, kw_only=True):
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
 class StreamEvent(Struct, frozen=True):
     """More fields follow, according to the type; they are OpenAI's."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mongarsd.api.openai.responses import conversation_items, conversations, stored
-from mongarsd.api.openai.responses.answers import Response, ResponseDeleted, StreamEvent
+from mongarsd.api.openai.responses.answers import InputTokens, Response, ResponseDeleted, StreamEvent
 from mongarsd.api.openai.responses.conversations import ConversationDeleted, ConversationList, ConversationObject
+from mongarsd.api.openai.responses.counting import count_input_tokens
 from mongarsd.api.openai.responses.create import create_response
 from mongarsd.api.openai.responses.items import Item, ItemList
 from mongarsd.api.openai.responses.requests import ChangedConversation, NewConversation, NewItems, ResponseRequest
@@ -20,6 +21,10 @@ ROUTES = (
     Route(
         "POST", "/v1/responses", create_response, "Answer, and remember the answer",
         ResponseRequest, Response, {"text/event-stream": StreamEvent},
+    ),
+    Route(
+        "POST", "/v1/responses/input_tokens", count_input_tokens, "Count the tokens of its prompt", ResponseRequest,
+        InputTokens,
     ),
     Route("GET", _RESPONSE, stored.get_response, "An answer that was remembered", answer=Response),
     Route("DELETE", _RESPONSE, stored.delete_response, "Forget it", answer=ResponseDeleted),

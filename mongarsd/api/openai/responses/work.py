@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -42,7 +43,7 @@ _REFUSED = {
 
 
 class Work:
-    """`follow` the model, then `finish`. `events` tell it piece by piece."""
+    """`follow` the model, then `finish`. `events` tell it piece by piece. Or just `count`."""
 
     def __init__(
         self,
@@ -77,13 +78,16 @@ class Work:
                 self._reasoning += len(delta.tokens)
             await deliver(delta)
 
-        try:
+        with _named():
             if self._body.truncation == "auto":
                 return await follow_shortened(self._parts, self._job, take, self._shorten)
             return await follow(self._parts, self._job, take)
-        except ContextOverflow as error:
-            error.param = "input"
-            raise
+
+    async def count(self) -> int:
+        """Tokens of the prompt, also of what `truncation` would leave out. Nothing is computed. Raises MongarsError."""
+        with _named():
+            end = await follow(self._parts, structs.replace(self._job, count=True), self._collected.add)
+        return end.usage.prompt
 
     async def finish(self, end: Finished | None) -> tuple[Response, str]:
         """The whole response, on disk if it is to be stored, and the conversation where it is, "" = nowhere.
@@ -160,6 +164,16 @@ async def prepare(parts: Parts, account: str, body: ResponseRequest) -> Work:
         carried = await parts.memory.summaries.carry(whose, turns)
     shorten = Shortening(carried, len(messages) - (carried.turns if carried else 0))
     return Work(parts, body, job, structs.replace(response, memory=memory), turns_of(given), found, shorten)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What the context cannot hold is called as the client calls it."""
+    try:
+        yield
+    except ContextOverflow as error:
+        error.param = "input"
+        raise
 
 
 async def _history(parts: Parts, account: str, response: str, conversation: str) -> list[Turn]:

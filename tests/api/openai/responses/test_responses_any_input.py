@@ -36,6 +36,7 @@ RESPONSE: dict[str, Any] = {
 BODIES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/responses", RESPONSE),
     ("/v1/responses", {**RESPONSE, "text": None, "stream": True}),
+    ("/v1/responses/input_tokens", RESPONSE),
     (
         "/v1/responses",
         {"input": "x", "tools": [{"type": "file_search", "vector_store_ids": ["vs_1"], "filters": {"type": "eq"}}]},
