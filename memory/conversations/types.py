@@ -9,7 +9,7 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
-Role = Literal["system", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 #: Longest page that is handed out.
 MAX_PAGE = 100

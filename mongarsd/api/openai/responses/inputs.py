@@ -14,7 +14,7 @@ from mongarsd.memory.conversations.types import Details, NewTurn, Role, Searched
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _SENSES = {"input_image": "no vision", "image_url": "no vision", "input_audio": "no hearing"}
-_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
+_ROLES: dict[str, Role] = {"developer": "developer", "user": "user", "assistant": "assistant", "tool": "tool"}
 
 
 def messages_of(given: str | Sequence[InputItem] | None, where: str = "input") -> list[ChatMessage]:

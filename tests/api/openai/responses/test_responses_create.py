@@ -168,6 +168,18 @@ async def test_input_items_come_in_pages(keeping: Served) -> None:
     await keeping.json("GET", path + "?after=msg_0", 404)
 
 
+async def test_an_item_keeps_the_role_that_it_was_sent_with(keeping: Served) -> None:
+    items = [{"role": role, "content": role} for role in ("developer", "user", "system")]
+    named = (await keeping.json("POST", "/v1/conversations", json={"items": items}))["id"]
+    answer = await respond(keeping, input=items, conversation=named)
+    seen = await keeping.json("GET", f"/v1/responses/{answer['id']}/input_items?order=asc")
+    assert [one["role"] for one in seen["data"]] == ["developer", "user", "system"]
+    seen = await keeping.json("GET", f"/v1/conversations/{named}/items?order=asc")
+    assert [one["role"] for one in seen["data"]] == ["developer", "user", "system"] * 2 + ["assistant"]
+    (job,) = keeping.executor.jobs
+    assert [one.role for one in job.messages or ()] == ["system", "user", "system"] * 2  # as models know it
+
+
 async def test_a_named_conversation_gets_input_and_answer(keeping: Served, memory: Memory) -> None:
     made = await keeping.json("POST", "/v1/conversations", json={"items": [{"role": "user", "content": "I am Ada."}]})
     answer = await respond(keeping, conversation={"id": made["id"]})
