@@ -35,8 +35,7 @@ class Respond:
                 await self._send(said)
 
         try:
-            response, _ = await work.finish(await self._stop.unless(work.follow(deliver)))
-            last = events.end(response)
+            last = events.end(await work.finish(await self._stop.unless(work.follow(deliver))))
         except Exception as error:
             if not self._said:
                 raise

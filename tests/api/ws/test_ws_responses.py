@@ -35,13 +35,14 @@ async def test_the_events_are_those_of_the_stream(memory: Memory) -> None:
     def same(event: Any) -> Any:
         """Without what is another's in every response."""
         if isinstance(event, dict):
-            named = {"id", "item_id", "created_at", "completed_at"}
+            named = {"id", "item_id", "created_at", "completed_at", "conversation_id"}
             return {name: same(value) for name, value in event.items() if name not in named}
         return [same(one) for one in event] if isinstance(event, list) else event
 
     assert same(over_ws) == same(over_http)
     assert over_ws[-1]["type"] == "response.completed"
     assert stored == over_ws[-1]["response"]
+    assert stored["conversation_id"].startswith("conv_")
 
 
 async def test_a_cut_answer_is_incomplete() -> None:

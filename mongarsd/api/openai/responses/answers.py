@@ -54,7 +54,8 @@ class Response(Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     incomplete_details: Incomplete | None = None
     instructions: str | None
-    conversation: ConversationName | None
+    conversation: ConversationName | None  # that the client named
+    conversation_id: str | UnsetType = UNSET  # ours: where it is stored, once it is
     previous_response_id: str | None
     model: str
     output: list[Item] = []

@@ -39,12 +39,12 @@ async def create_response(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _decoder)
     work = await prepare(parts, account(request), body)
     if not body.stream:
-        response, conversation = await work.finish(await work.follow(_nothing))
+        response = await work.finish(await work.follow(_nothing))
         answer = json(response)
         if body.store is not False:
-            answer.headers[STORED] = "true" if conversation else "false"
-        if conversation:
-            answer.headers[CONVERSATION] = conversation
+            answer.headers[STORED] = "true" if response.store else "false"
+        if response.conversation_id:
+            answer.headers[CONVERSATION] = response.conversation_id
         return answer
     events = work.events()
     out = ResponseStream(request, parts.settings.server.ping_interval, events)
@@ -54,8 +54,7 @@ async def create_response(request: web.Request) -> web.StreamResponse:
             if said := events.delta(delta):
                 await out.send(_frames(said))
 
-        response, _ = await work.finish(await work.follow(deliver))
-        await out.send(_frames(events.end(response)))
+        await out.send(_frames(events.end(await work.finish(await work.follow(deliver)))))
     return out.response
 
 

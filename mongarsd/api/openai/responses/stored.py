@@ -27,7 +27,7 @@ async def get_response(request: web.Request) -> web.Response:
         raise BadRequest("stream: events are not kept; retrieve the whole response", param="stream")
     saved = await _saved(request)
     output = items_of(saved.answer, results="file_search_call.results" in included(request))
-    return json(structs.replace(_body.decode(saved.body), output=output))
+    return json(structs.replace(_body.decode(saved.body), output=output, conversation_id=saved.conversation))
 
 
 async def delete_response(request: web.Request) -> web.Response:

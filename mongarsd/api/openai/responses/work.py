@@ -89,9 +89,8 @@ class Work:
             end = await follow(self._parts, structs.replace(self._job, count=True), self._collected.add)
         return end.usage.prompt
 
-    async def finish(self, end: Finished | None) -> tuple[Response, str]:
-        """The whole response, on disk if it is to be stored, and the conversation where it is, "" = nowhere.
-        None: the client cancelled it."""
+    async def finish(self, end: Finished | None) -> Response:
+        """The whole, on disk if it is to be stored. None: the client cancelled it."""
         status: Literal["completed", "incomplete", "cancelled"] = "cancelled"
         if end:
             status = "incomplete" if cut(end) else "completed"
@@ -112,9 +111,12 @@ class Work:
         conversation = await self._save(response, answer) if response.store else ""
         logprobs = chat_logprobs(self._collected.logprobs).content
         output = items_of(answer, results=self._results, logprobs=logprobs)
-        return structs.replace(response, output=output, store=bool(conversation)), conversation
+        return structs.replace(
+            response, output=output, store=bool(conversation), conversation_id=conversation or msgspec.UNSET
+        )
 
     async def _save(self, response: Response, answer: NewTurn) -> str:
+        """The conversation where it is now, "" = nowhere."""
         body = structs.replace(response, memory=msgspec.UNSET)  # a memory can be forgotten
         title = next((turn.content for turn in self._given if turn.role == "user"), "")[:TITLE]
         try:

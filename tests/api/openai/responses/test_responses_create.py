@@ -54,6 +54,7 @@ async def test_a_text_is_answered_and_the_answer_kept(keeping: Served, memory: M
     assert again == answer
     (conversation,) = (await memory.conversations.list("local")).items
     assert (conversation.title, conversation.turns) == ("Hi", 2)
+    assert (answer["conversation_id"], answer["conversation"]) == (conversation.id, None)
 
 
 async def test_a_stream_tells_the_same_response(keeping: Served) -> None:
@@ -71,6 +72,8 @@ async def test_a_stream_tells_the_same_response(keeping: Served) -> None:
     ]
     assert [one["sequence_number"] for one in events] == list(range(len(events)))
     whole = events[-1]["response"]
+    assert "conversation_id" not in events[0]["response"]
+    assert (await keeping.json("GET", f"/v1/conversations/{whole['conversation_id']}"))["turns"] == 2
     assert await keeping.json("GET", f"/v1/responses/{whole['id']}") == whole
     assert whole["output"] == [events[-2]["item"]]
 
@@ -139,6 +142,7 @@ async def test_an_answer_that_is_cut_is_incomplete(keeping: Served) -> None:
 async def test_without_store_nothing_is_kept(keeping: Served, memory: Memory) -> None:
     answer = await respond(keeping, store=False)
     assert answer["store"] is False
+    assert "conversation_id" not in answer
     await keeping.json("GET", f"/v1/responses/{answer['id']}", 404)
     assert not (await memory.conversations.list("local")).items
 
