@@ -20,6 +20,7 @@ class Socket:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse, after: int) -> None:
         self.ws, self.seq = ws, after
         self.session, self.resumed = "", False
+        self.opened: dict[str, Any] = {}
 
     async def next(self) -> dict[str, Any]:
         """The next message, whole. Numbers must have no holes but those that a gap names."""
@@ -28,7 +29,7 @@ class Socket:
         told: dict[str, Any] = json.loads(message.data)
         event = told["event"]
         if event["type"] == "session.opened":
-            self.session, self.resumed = event["session"], event["resumed"]
+            self.opened, self.session, self.resumed = event, event["session"], event["resumed"]
             self.seq = event["after"]
         elif event["type"] == "session.gap" and event["next"]:
             assert event["after"] == self.seq

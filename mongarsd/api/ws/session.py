@@ -150,8 +150,9 @@ class Session:
                 await asyncio.wait_for(self.caught_up.wait(), GRACE)
 
     @property
-    def running(self) -> bool:
-        return bool(self._running)
+    def running(self) -> list[str]:
+        """Ids of the commands."""
+        return list(self._running)
 
     async def _run(self, name: str, work: Running) -> None:
         try:

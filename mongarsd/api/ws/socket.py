@@ -54,6 +54,8 @@ class Socket:
     async def _read(self) -> None:
         dispatcher = Dispatcher(self._hub, self._session)
         async for message in self._ws:
+            if self._session.reader is not self:
+                break  # what its successor was told runs is all that will
             if message.type is WSMsgType.ERROR:
                 if getattr(message.data, "code", 0) == TOO_LARGE.code:
                     self._reason = TOO_LARGE
@@ -93,8 +95,18 @@ class Socket:
 
 
 def opened(session: Session, *, resumed: bool, after: int, keep: int) -> bytes:
+    """`running` and `last` tell a client that comes back what has become of the commands it sent: what does not run
+    has said its last word by event `last`, or was never received."""
     return envelope.unnumbered(
-        envelope.event("session.opened", session=session.name, resumed=resumed, keep=keep, after=after)
+        envelope.event(
+            "session.opened",
+            session=session.name,
+            resumed=resumed,
+            keep=keep,
+            after=after,
+            last=session.log.last,
+            running=session.running,
+        )
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mongarsd.client.call import decoded, given
 from mongarsd.client.calls.responses import ENDS, Item, ResponseEvent, event_of, problem
-from mongarsd.client.errors import BadRequest, BrokenOff, MongarsError, NotFound
+from mongarsd.client.errors import BrokenOff, MongarsError
 from mongarsd.ground.status import NodeStatus
 
 T = TypeVar("T")
@@ -18,8 +18,6 @@ T = TypeVar("T")
 MOST_HELD = 4096  # events of one command that nobody has read
 MOST_STATUSES = 16  # of the node; the newest count
 PAGE = 1000  # items of one replay; the daemon's limit
-#: No item has an id that begins so: see `Answer.probe`.
-NO_ITEM = "is-it-running"
 
 
 class Gap(Struct, frozen=True):
@@ -72,13 +70,16 @@ class Inbox(Generic[T]):
         """Raises NotUnderstood, BrokenOff, and what an error event says."""
         raise NotImplementedError
 
-    def reopened(self, resumed: bool) -> list[dict[str, Any]]:
-        """There is a connection again, to the same session or to a new one; what is to be sent besides commands."""
+    def reopened(self, resumed: bool, running: bool) -> list[dict[str, Any]]:
+        """There is a connection again, to the same session or to a new one; is the command one of those that run?
+        What is to be sent besides commands."""
         raise NotImplementedError
 
-    def gap(self, gap: Gap) -> list[dict[str, Any]]:
-        """Events are lost, and may be this command's."""
-        raise NotImplementedError
+    def gap(self, gap: Gap) -> None:
+        """Events are lost, and may be this command's. The connection is new."""
+
+    def settle(self) -> None:
+        """All has come that was said before there was this connection."""
 
     def lost(self, why: str) -> None:
         """The connection is."""
@@ -119,63 +120,44 @@ class Answer(Inbox[ResponseEvent | Gap]):
         super().__init__(name)
         self.cancelled = False
         self._body = body
-        self._arrived = False  # the command did
-        self._torn = False  # its end may be lost
-        self._probes = 0
-        self._asked = 0  # the number of the probe whose answer counts; 0 = none
+        self._begun = False  # something came of it
+        self._doubtful = False  # a connection broke, and it does not run
+        self._torn = False  # its events have a gap
 
     def command(self) -> dict[str, Any]:
         return {"type": "response.create", "id": self.name, "response": self._body}
 
-    def probe(self) -> dict[str, Any]:
-        """Does the daemon run it? A command that can only fail asks under its id: the error is about the id if it
-        does, else about the item. Errors are numbered, so whatever the daemon said of it before has come by then."""
-        self._probes += 1
-        self._asked = self._probes
-        item = f"{NO_ITEM}-{self._asked}."
-        return {"type": "conversation.replay", "id": self.name, "conversation": "conv", "after": item}
-
-    def take(self, kind: str, event: bytes) -> None:
-        if kind == "error" and self._probes and self._resolved(problem(event)):
-            return
+    def take(self, kind: str, event: bytes) -> None:  # noqa: ARG002
         found = event_of(event)
-        self._arrived = True
+        self._begun = True
         self._put(found)
         self.ended = self.ended or found.type in ENDS
 
-    def reopened(self, resumed: bool) -> list[dict[str, Any]]:
+    def reopened(self, resumed: bool, running: bool) -> list[dict[str, Any]]:
         if not self.sent:
             return []
         if not resumed:
             self._events.append(Gap(0, None))
             self.fail(BrokenOff("the session ended while there was no connection, and with it this answer"))
             return []
-        doubt = not self._arrived or self._torn
-        return ([self.probe()] if doubt else []) + (self.stop() if self.cancelled else [])
+        self._doubtful = not running
+        return self.stop() if self.cancelled and running else []
 
-    def gap(self, gap: Gap) -> list[dict[str, Any]]:
-        if not self.sent:
-            return []
-        self._torn = True
-        self._events.append(gap)
-        return [self.probe()]
+    def gap(self, gap: Gap) -> None:
+        if self.sent:
+            self._torn = True
+            self._events.append(gap)
 
-    def _resolved(self, error: MongarsError) -> bool:
-        """Was that the answer to a probe? Raises BrokenOff when the answer's end is among what is lost."""
-        if isinstance(error, BadRequest) and error.param == "id":
-            self._arrived, self._torn, self._asked = True, False, 0
-            return True
-        if not (isinstance(error, NotFound) and NO_ITEM in error.message):
-            return False
-        if not self._asked or f"{NO_ITEM}-{self._asked}." not in error.message:
-            return True  # to a probe of an earlier connection
-        self._asked = 0
-        if self._torn:
-            raise BrokenOff("the end of this answer is lost; what was stored can be fetched by its id")
-        if self.cancelled:
-            raise BrokenOff("it was cancelled before it began")
-        self.sent = self._arrived  # if it never arrived it is to be sent
-        return True
+    def settle(self) -> None:
+        if not self._doubtful or self.ended:
+            return
+        self._doubtful = False
+        if self._begun or self._torn:
+            self.fail(BrokenOff("the end of this answer is lost; what was stored can be fetched by its id"))
+        elif self.cancelled:
+            self.fail(BrokenOff("it was cancelled before it began"))
+        else:
+            self.sent = False
 
 
 class Replay(Inbox[Item]):
@@ -206,15 +188,12 @@ class Replay(Inbox[Item]):
             self.ended = not decoded(event, _Replayed).has_more
             self._anew()
 
-    def reopened(self, resumed: bool) -> list[dict[str, Any]]:
+    def reopened(self, resumed: bool, running: bool) -> list[dict[str, Any]]:
         if not self.sent:
             return []
         old = self.stop()
         self._anew()
-        return old if resumed else []
-
-    def gap(self, gap: Gap) -> list[dict[str, Any]]:  # noqa: ARG002
-        return self.reopened(True)
+        return old if resumed and running else []
 
     def _anew(self) -> None:
         self.sent = False
@@ -242,11 +221,8 @@ class Node(Inbox[NodeStatus | Lost]):
             raise problem(event)
         self._put(decoded(event, _Status).status)
 
-    def reopened(self, resumed: bool) -> list[dict[str, Any]]:
+    def reopened(self, resumed: bool, running: bool) -> list[dict[str, Any]]:  # noqa: ARG002
         self.sent = self.sent and resumed
-        return []
-
-    def gap(self, gap: Gap) -> list[dict[str, Any]]:  # noqa: ARG002
         return []
 
     def lost(self, why: str) -> None:

@@ -1,8 +1,8 @@
 """A session without its sockets: frames in, frames to send out, and an inbox for each command.
 
 The daemon numbers a session's events and keeps them for a while, so a new connection that names the session and the
-last number goes on where the old one ended: nothing is lost, nothing comes twice. What was sent but not answered when
-a connection broke is found out by asking (`Answer.probe`).
+last number goes on where the old one ended: nothing is lost, nothing comes twice. The daemon also says which commands
+run: one that was sent, does not run and has not ended by the last event there is, never arrived (`Answer.settle`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 from mongarsd.client.call import Call, decoded, path
 from mongarsd.client.calls.chats import Message
 from mongarsd.client.calls.responses import body
-from mongarsd.client.errors import BrokenOff, Conflict, MongarsError, RateLimited, TooLarge, Unauthorized
+from mongarsd.client.errors import BrokenOff, Conflict, MongarsError, NotUnderstood, RateLimited, TooLarge, Unauthorized
 from mongarsd.client.session.inbox import Answer, Gap, Inbox, Node, Overrun, Replay
 
 MAX_SENT = 1 << 20  # bytes of one command; the daemon's limit
@@ -67,6 +67,7 @@ class SessionState:
         self.last = 0  # number of the last event
         self.dead: MongarsError | None = None  # why there will be no connection any more
         self._open = False
+        self._settled = 0  # the number of the event with which it is known what became of every command
         self._made = 0
         self._inboxes: dict[str, Inbox[Any]] = {}
         self._extra: deque[dict[str, Any]] = deque()  # to be sent besides the inboxes' commands
@@ -145,8 +146,8 @@ class SessionState:
         if frame.seq:
             if frame.seq <= self.last:
                 return
-            if frame.seq > self.last + 1:  # no marker said so
-                self._gap(Gap(self.last, frame.seq))
+            if frame.seq > self.last + 1:
+                raise NotUnderstood(f"after event {self.last} came {frame.seq}, and nothing said why")
             self.last = frame.seq
         event = bytes(frame.event)
         kind = decoded(event, _Kind).type
@@ -159,6 +160,7 @@ class SessionState:
                 node.take(kind, event)
         elif inbox := self._inboxes.get(frame.id):
             self._take(inbox, kind, event)
+        self._settle()
 
     def lost(self, why: str) -> None:
         """The connection is gone."""
@@ -192,27 +194,26 @@ class SessionState:
             if isinstance(error, Overrun):
                 self._extra.extend(inbox.stop())
             inbox.fail(error)
-        self._tidy()
 
     def _opened(self, opened: _Opened) -> None:
         self._open = True
         if not opened.resumed:
             self.last = 0
-        self.name = opened.session
-        self._ask(lambda inbox: inbox.reopened(opened.resumed))
+        self.name, self._settled = opened.session, opened.last
+        for inbox in self._inboxes.values():
+            self._extra.extend(inbox.reopened(opened.resumed, inbox.name in opened.running))
 
     def _gap(self, gap: Gap) -> None:
         if gap.next is not None:  # else the session is a new one, which `session.opened` has said
             self.last = gap.next - 1
-            self._ask(lambda inbox: inbox.gap(gap))
+            for inbox in self._inboxes.values():
+                inbox.gap(gap)
 
-    def _ask(self, what: Callable[[Inbox[Any]], list[dict[str, Any]]]) -> None:
-        for inbox in self._inboxes.values():
-            self._extra.extend(what(inbox))
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Ids may be other ones now, and what has ended is nobody's command any more."""
+    def _settle(self) -> None:
+        if self.last >= self._settled:
+            for inbox in self._inboxes.values():
+                inbox.settle()
+        # Ids may be other ones now, and what has ended is nobody's command any more.
         self._inboxes = {inbox.name: inbox for inbox in self._inboxes.values() if not inbox.ended}
 
     def _id(self) -> str:
@@ -233,3 +234,5 @@ class _Kind(Struct, frozen=True):
 class _Opened(Struct, frozen=True):
     session: str
     resumed: bool = False
+    last: int = 0
+    running: tuple[str, ...] = ()

@@ -88,6 +88,25 @@ async def test_a_gap_is_exactly_what_is_missing(seed: int, monkeypatch: pytest.M
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == "".join(WORDS)
 
 
+async def test_who_comes_back_is_told_what_runs() -> None:
+    async with board(FakeExecutor(WORDS, hold="decode")) as made:
+        async with made.connect() as socket:
+            assert (socket.opened["last"], socket.opened["running"]) == (0, [])
+            await begin(socket)
+            while (await socket.event())["type"] != "response.output_text.delta":
+                pass
+            name, after = socket.session, socket.seq
+        await until(lambda: made.hub.sessions[name].reader is None)
+        async with made.connect(name, after) as socket:
+            assert socket.opened["running"] == ["c1"]
+            made.executor.release()
+            await socket.rest("c1")
+        await until(lambda: made.hub.sessions[name].reader is None)
+        async with made.connect(name, after) as again:
+            assert (again.opened["last"], again.opened["running"]) == (socket.seq, [])
+            assert (await again.rest("c1"))[-1]["type"] == "response.completed"
+
+
 async def test_what_nobody_keeps_begins_anew_and_says_so() -> None:
     async with board() as made, made.connect("ws_unknown", 17) as socket:
         assert not socket.resumed
