@@ -8,6 +8,9 @@ import msgspec
 
 from mongarsd.api import errors
 
+#: Bytes that `numbered` puts around an event at most.
+AROUND = len('{"seq":,"id":"","event":}') + 64 + 19  # the longest id, and a number of 63 bits
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 

@@ -41,8 +41,9 @@ class Replay:
         while left and self._more:
             items, more = await items_after(self._store, self._account, name, after=self._last, limit=min(left, PAGE))
             for item in items:
-                await self._session.flow()
-                await self._session.send([event("conversation.item", item=item)], self._wanted.id)
+                said = event("conversation.item", item=item)
+                await self._session.flow(len(said))
+                await self._session.send([said], self._wanted.id)
                 self._last = item.id
             left -= len(items)
             self._more = more

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mongarsd.api.credentials import Identity
 from mongarsd.api.ws.closing import SLOW, Reason
-from mongarsd.api.ws.envelope import failure, numbered
+from mongarsd.api.ws.envelope import AROUND, failure, numbered
 from mongarsd.api.ws.log import Log
 from mongarsd.ground.clock import Clock
 from mongarsd.ground.errors import BadRequest, Busy, NotFound
@@ -97,16 +97,16 @@ class Session:
         left = deque(events)
         try:
             while left:
-                if self.reader and not self.log.fits(len(left[0]), self.sent):
+                if self.reader and not self._fits(len(left[0])):
                     await self._room(len(left[0]))
                 self._append(left.popleft(), name)
         finally:
             for event in left:
                 self._append(event, name)
 
-    async def flow(self) -> None:
-        """Wait until there is a reader who is not far behind."""
-        while self.reader is None or self.log.after(self.sent) > REPLAY_AHEAD:
+    async def flow(self, size: int) -> None:
+        """Wait until there is a reader who is not far behind, and who an event of so many bytes would not put off."""
+        while self.reader is None or self.log.after(self.sent) > REPLAY_AHEAD or not self._fits(size):
             await self._attached.wait()
             await self.caught_up.wait()
 
@@ -166,8 +166,11 @@ class Session:
         """Wait until an event of so many bytes fits, or it is plain that the reader is too slow."""
         with contextlib.suppress(TimeoutError):  # then what is added now is too much
             async with asyncio.timeout(GRACE):
-                while self.reader and not self.log.fits(size, self.sent):
+                while self.reader and not self._fits(size):
                     await self.caught_up.wait()
+
+    def _fits(self, size: int) -> bool:
+        return self.log.fits(size + AROUND, self.sent)
 
     def _append(self, event: bytes, name: str) -> None:
         self.log.append(numbered(self.log.last + 1, name, event), self._clock.monotonic())

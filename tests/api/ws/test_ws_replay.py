@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
 from fakes.boards import board, hashes, key
 from fakes.sockets import Socket
 
+from mongarsd.api.credentials import Identity
+from mongarsd.api.ws.closing import Reason
 from mongarsd.api.ws.log import MOST
+from mongarsd.api.ws.session import Session
+from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.tasks import Tasks
 from mongarsd.memory.conversations.types import NewTurn
 from mongarsd.memory.room import Memory
 
@@ -60,6 +67,47 @@ async def test_far_more_than_may_wait_is_replayed_as_fast_as_it_is_read(memory: 
         items, _ = await replayed(socket, made_one.id)
         assert [one["content"][0]["text"] for one in items] == [one.content for one in turns]
         assert made.hub.sessions[socket.session].log.first > 1  # it did not wait in RAM
+
+
+async def test_a_large_item_waits_for_a_slow_reader_and_does_not_close_it() -> None:
+    session, reader = Session("ws_1", Identity("", frozenset()), FakeClock(), Tasks("test")), Slow()
+    session.attach(reader, session.who, 0)
+    await session.send([b"1" * 60_000])
+    waiting = asyncio.ensure_future(session.flow(MOST - 60_000))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    while session.next():
+        pass
+    await waiting
+    await session.send([b"2" * (MOST - 60_000)])
+    assert reader.reason is None
+
+
+@pytest.mark.parametrize("name", ["", "i" * 64])
+async def test_what_fits_with_all_that_stands_around_it_closes_nobody(name: str) -> None:
+    """To the byte: an event that fits takes the place of none that was not sent."""
+    session, reader = Session("ws_1", Identity("", frozenset()), FakeClock(), Tasks("test")), Slow()
+    session.attach(reader, session.who, 0)
+    await session.send([b"1" * 60_000], name)
+    for size in range(MOST - 60_000 - 800, MOST - 60_000):
+        if not session._fits(size):
+            break
+        fits = size
+    await session.send([b"2" * fits], name)
+    assert (reader.reason, session.log.first) == (None, 1)
+
+
+class Slow:
+    """Takes nothing by itself."""
+
+    reason: Reason | None = None
+
+    def close(self, reason: Reason) -> None:
+        self.reason = reason
+
+    def tell(self, frame: bytes) -> None:
+        raise AssertionError("nobody subscribed")
 
 
 async def test_a_replay_waits_while_nobody_reads_and_can_be_cancelled(memory: Memory) -> None:
