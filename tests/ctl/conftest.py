@@ -7,6 +7,7 @@ import pytest
 from fakes.control_daemon import FakeDaemon
 from typer.testing import CliRunner
 
+from mongarsd.client import places
 from mongarsd.ctl.main import app
 
 
@@ -15,6 +16,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("MONGARSD_API_KEY", "MONGARSD_SOCKET", "RUNTIME_DIRECTORY", "NO_COLOR", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setenv("COLUMNS", "80")
 
 
