@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct, structs
 
-from mongarsd.ctl.units import size
+from mongarsd.ctl.units import many, size
 from mongarsd.ground.status import ModelStatus, NodeStatus
 
 
@@ -54,7 +54,7 @@ def _model(old: ModelStatus, now: ModelStatus) -> Iterator[Change]:
         what, text = {
             "on_disk": ("unloaded", "is unloaded"),
             "loading": ("loading", "is being loaded"),
-            "ready": ("ready", f"is ready: {now.slots} slots of {now.context} tokens"),
+            "ready": ("ready", f"is ready: {many(now.slots, 'slot')} of {now.context} tokens"),
             "restarting": ("restarting", "its worker is being restarted"),
             "failed": ("failed", f"failed: {now.error}"),
         }[now.state]

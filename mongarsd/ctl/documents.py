@@ -148,7 +148,7 @@ def _wait(client: Client, store: str, paths: set[str]) -> None:
             break
         if counts.in_progress != shown:
             shown = counts.in_progress
-            note(f"{shown} of {counts.total} files are still being read")
+            note(f"{shown} of {counts.total} files still to be read")
         time.sleep(LOOK)
     failed = [file for file in client.stored_files(store) if file.status == "failed" and sync.path_of(file) in paths]
     for file in failed:

@@ -92,7 +92,7 @@ def use(
     client: Client,
     recall: Annotated[bool | None, typer.Option(help="Give chats what is remembered, unasked.")] = None,
     remember: Annotated[bool | None, typer.Option(help='Obey "Remember that …" and "forget …".')] = None,
-    account: Annotated[str, typer.Option(help="Whose: a key's fingerprint, or local.")] = "local",
+    account: Annotated[str, typer.Option(help="Whose: as `accounts list` names it.")] = "local",
 ) -> None:
     """Say what chats of an account may do with memories; without options, show it."""
     wanted: AccountChange = {}

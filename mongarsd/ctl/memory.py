@@ -18,12 +18,12 @@ from mongarsd.ctl.app import Json, examples, make_app
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
 from mongarsd.ctl.terminal import clean, pairs, table
-from mongarsd.ctl.units import size
+from mongarsd.ctl.units import many, size
 from mongarsd.ground.status import MemoryStatus
 
 app = make_app("Look after what is remembered.", examples("mongarsctl memory status", "mongarsctl memory backup"))
 
-Account = Annotated[str, typer.Option("--account", help="Whose: a key's fingerprint, or local.")]
+Account = Annotated[str, typer.Option("--account", help="Whose: as `accounts list` names it.")]
 DAY = 86_400.0
 
 
@@ -111,9 +111,14 @@ def limit(
 def render(memory: MemoryStatus) -> list[str]:
     """Lines for people."""
     shared = f", {memory.writes / memory.commits:.1f} writes a sync" if memory.commits else ""
+    held = (
+        many(memory.conversations, "conversation"),
+        many(memory.turns, "turn"),
+        many(memory.summaries, "summary", "summaries"),
+    )
     rows = [
         ("Database", f"{clean(memory.path)}, {size(memory.bytes)}, schema {memory.schema}"),
-        ("Holds", f"{memory.conversations} conversations, {memory.turns} turns, {memory.summaries} summaries"),
+        ("Holds", ", ".join(held)),
         ("Since the start", f"{memory.writes} writes{shared}"),
         *(("Warning", clean(text)) for text in memory.warnings),
     ]

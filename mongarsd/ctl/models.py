@@ -17,7 +17,7 @@ from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit
 from mongarsd.ctl.pulling import follow
 from mongarsd.ctl.terminal import clean, note, pairs, table
-from mongarsd.ctl.units import count, rate, size, span
+from mongarsd.ctl.units import count, many, rate, size, span
 from mongarsd.ground.status import ModelStatus
 
 app = make_app("List, get, remove, load and unload models.", examples("mongarsctl models list"))
@@ -155,7 +155,9 @@ def load(client: Client, name: Name) -> None:
     """Load a model into memory, so that the first answer comes at once."""
     note(f"Loading {clean(name)} …")
     model = client.load(name)
-    print(f"{clean(model.name)} is {model.state}: {model.slots} slots of {model.context} tokens, {size(model.memory)}.")
+    print(
+        f"{clean(model.name)} is {model.state}: {many(model.slots, 'slot')} of {model.context} tokens, {size(model.memory)}."
+    )
 
 
 @app.command(epilog=examples("mongarsctl models unload smollm2-135m-instruct"))

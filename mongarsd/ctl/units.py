@@ -21,6 +21,11 @@ def count(number: float) -> str:
     return f"{_three(number)} B"
 
 
+def many(number: int, one: str, more: str = "") -> str:
+    """ "1 slot", "8 slots"."""
+    return f"{number} {one if number == 1 else more or one + 's'}"
+
+
 def rate(number: float) -> str:
     """Tokens a second; 0 = nothing measured yet."""
     return f"{_three(number)} t/s" if number > 0 else "not measured"

@@ -17,6 +17,7 @@ from mongarsd.inference.cache.writes import WRITES, written_today
 from mongarsd.inference.pool.plan import WorkerPlan
 from mongarsd.inference.pool.pool import Pool
 from mongarsd.inference.worker.protocol import CachePlan
+from mongarsd.tuning.profile import human
 
 RAM_SHARE = 0.1  # of the memory budget
 DISK_SHARE = 0.05  # of the free space
@@ -32,11 +33,11 @@ class CacheBudgets:
         self.writes = settings.disk_writes_per_day
         self.ram = int(memory_budget * RAM_SHARE) if settings.ram == "auto" else settings.ram
         why = f"{RAM_SHARE:.0%} of the memory budget, for each model"
-        self.reasons = [Reasoned("cache_ram", str(self.ram), why if settings.ram == "auto" else "set by you")]
+        self.reasons = [Reasoned("cache_ram", human(self.ram), why if settings.ram == "auto" else "set by you")]
         self.disk, why = _free_share(state) if settings.disk == "auto" else (settings.disk, "set by you")
         if not self.writes:
             self.disk, why = 0, "off, because nothing may be written (cache.disk_writes_per_day)"
-        self.reasons.append(Reasoned("cache_disk", str(self.disk), why))
+        self.reasons.append(Reasoned("cache_disk", human(self.disk), why))
 
     def give(self, plan: WorkerPlan) -> WorkerPlan:
         """The same plan with its cache. RAM is only what the model leaves of the budget."""

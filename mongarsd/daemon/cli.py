@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   mongarsd                               serve on http://127.0.0.1:8420
-  mongarsd --listen 0.0.0.0:8420         serve the whole network (needs a key: --new-key)
-  mongarsd --new-key                     make an API key
+  mongarsd --listen 0.0.0.0:8420         serve the whole network (first: mongarsctl setup)
   mongarsd --check                       show the settings in force, and where each comes from
 
 exit codes: 0 ended by a signal, 1 cannot start or died, 2 wrong flags or settings

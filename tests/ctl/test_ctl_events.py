@@ -49,6 +49,7 @@ def test_the_first_look_tells_what_is_the_case() -> None:
     [
         (node(), node(state="loading"), "is being loaded"),
         (node(state="loading"), node(state="ready", slots=8, context=2048), "is ready: 8 slots of 2048 tokens"),
+        (node(state="loading"), node(state="ready", slots=1, context=256), "is ready: 1 slot of 256 tokens"),
         (node(state="ready"), node(state="restarting"), "its worker is being restarted"),
         (node(state="ready"), node(state="ready", restarts=2), "its worker was restarted, 2 times by now"),
         (node(state="loading"), node(state="failed", error="too big"), "failed: too big"),

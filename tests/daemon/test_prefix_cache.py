@@ -97,6 +97,7 @@ def test_ram_is_what_the_model_leaves(tmp_path: Path, settings: CacheSettings, r
     given = budgets.give(PLAN)
     assert (given.cache.ram, given.memory) == (ram, 800 + ram)
     assert {reason.name for reason in budgets.reasons} == {"cache_ram", "cache_disk"}
+    assert all(reason.value.endswith("B") for reason in budgets.reasons)
 
 
 def test_without_writes_there_is_no_disk_tier(tmp_path: Path) -> None:

