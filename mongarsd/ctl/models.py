@@ -155,9 +155,8 @@ def load(client: Client, name: Name) -> None:
     """Load a model into memory, so that the first answer comes at once."""
     note(f"Loading {clean(name)} …")
     model = client.load(name)
-    print(
-        f"{clean(model.name)} is {model.state}: {many(model.slots, 'slot')} of {model.context} tokens, {size(model.memory)}."
-    )
+    slots = f"{many(model.slots, 'slot')} of {model.context} tokens"
+    print(f"{clean(model.name)} is {model.state}: {slots}, {size(model.memory)}.")
 
 
 @app.command(epilog=examples("mongarsctl models unload smollm2-135m-instruct"))
