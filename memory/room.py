@@ -17,6 +17,7 @@ from mongarsd.ground.tasks import OnDeath, Tasks
 from mongarsd.memory.access.access import FLUSH, Access
 from mongarsd.memory.access.audit import Audit
 from mongarsd.memory.accounts import Accounts
+from mongarsd.memory.conversations.completions import Completions
 from mongarsd.memory.conversations.responses import Responses
 from mongarsd.memory.conversations.store import Conversations
 from mongarsd.memory.database import backups, files
@@ -65,6 +66,7 @@ class Memory:
         self.access = Access(state, self.database, clock)
         self.audit = Audit(self.database)
         self.conversations = Conversations(self.database, clock)
+        self.completions = Completions(self.database, clock)
         metrics = metrics or Metrics()
         self.summaries = Summaries(self.database, summarise or Nobody(), lambda: settings().summaries, metrics)
         self.responses = Responses(self.database, clock, grown=self.summaries.call)

@@ -14,7 +14,7 @@ import aiosqlite
 from msgspec import Struct, structs
 
 from mongarsd.ground.clock import Clock
-from mongarsd.memory.conversations.rows import FROM, TURN, append, as_turn, create, find, missing, row_of, shrink
+from mongarsd.memory.conversations.rows import FROM, TURN, append, as_turn, create, find, missing, remove, row_of
 from mongarsd.memory.conversations.types import NewTurn, Turn, new_id
 from mongarsd.memory.database.database import Database
 from mongarsd.memory.database.erase import erase
@@ -104,7 +104,8 @@ class Responses:
             name, named, first, answer, _ = _row(connection, account, response)
             connection.execute("DELETE FROM responses WHERE id = ?", (response,))
             if not named:
-                _delete_turns(connection, name, first, answer)
+                gone = [as_turn(row) for row in connection.execute(_BETWEEN, (name, first, answer))]
+                remove(connection, name, gone)
             erase(connection)
 
         await self._database.write(work)
@@ -123,13 +124,6 @@ def _after(connection: sqlite3.Connection, account: str, previous: str, now: flo
     turns = [as_turn(row) for row in connection.execute(_UP_TO, (name, answer))]
     copies = [NewTurn(**{key: getattr(turn, key) for key in NewTurn.__struct_fields__}) for turn in turns]
     return create(connection, account, [structs.replace(one, id=new_id("msg")) for one in copies], now, title=title).id
-
-
-def _delete_turns(connection: sqlite3.Connection, conversation: str, first: int, last: int) -> None:
-    gone = [as_turn(row) for row in connection.execute(_BETWEEN, (conversation, first, last))]
-    connection.executemany("DELETE FROM turns WHERE number = ?", [(turn.number,) for turn in gone])
-    shrink(connection, conversation, gone)
-    connection.execute("DELETE FROM conversations WHERE id = ? AND turns = 0", (conversation,))
 
 
 def _row(connection: sqlite3.Connection, account: str, response: str) -> Any:

@@ -67,11 +67,22 @@ def append(
     return stored
 
 
+def remove(connection: sqlite3.Connection, conversation: str, gone: Sequence[Turn]) -> None:
+    """Delete these turns of it, and it, if no others are left."""
+    connection.executemany("DELETE FROM turns WHERE number = ?", [(turn.number,) for turn in gone])
+    shrink(connection, conversation, gone)
+    connection.execute("DELETE FROM conversations WHERE id = ? AND turns = 0", (conversation,))
+
+
 def shrink(connection: sqlite3.Connection, conversation: str, gone: Sequence[Turn]) -> None:
-    """Its counts, once these turns of it are deleted."""
+    """Its counts, once these turns of it are deleted. A title that was made of one of them goes too."""
     connection.execute(
         "UPDATE conversations SET turns = turns - ?, bytes = max(0, bytes - ?) WHERE id = ?",
         (len(gone), sum(map(size, gone)), conversation),
+    )
+    connection.executemany(
+        "UPDATE conversations SET title = '' WHERE id = ? AND title != '' AND instr(?, title) = 1",
+        [(conversation, turn.content) for turn in gone if turn.role == "user"],
     )
 
 

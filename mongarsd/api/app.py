@@ -29,6 +29,7 @@ from mongarsd.api.openai.embeddings import EmbeddingList, EmbeddingRequest, embe
 from mongarsd.api.openai.requests import ChatRequest, CompletionRequest
 from mongarsd.api.openai.rerank import RerankAnswer, RerankRequest, rerank, reranking
 from mongarsd.api.openai.responses.routes import ROUTES as RESPONSES
+from mongarsd.api.openai.stored_chats import ROUTES as STORED_CHATS
 from mongarsd.api.openapi import ROUTES, Route, openapi
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.api.recall import ROUTES as RECALL
@@ -55,6 +56,7 @@ PUBLIC = (
         "POST", "/v1/chat/completions", chat_completions, "Answer a conversation",
         ChatRequest, ChatCompletion, {_SSE: ChatChunk},
     ),
+    *STORED_CHATS,
     Route("POST", "/v1/completions", completions, "Continue a text", CompletionRequest, Completion, {_SSE: Completion}),
     Route("POST", "/v1/embeddings", embeddings, "Turn texts into vectors", EmbeddingRequest, EmbeddingList),
     Route("POST", "/v1/rerank", rerank, "Order documents by how well they fit a query", RerankRequest, RerankAnswer),

@@ -23,7 +23,7 @@ from mongarsd.memory.room import Memory
 #: What belongs to the node, not to an account.
 SHARED = {"/v1/models/{id:.+}", "/api/blobs/{digest}"}
 #: Where an account's things are.
-KEPT = ("/v1/memory", "/v1/files", "/v1/vector_stores", "/v1/conversations", "/v1/responses")
+KEPT = ("/v1/chat", "/v1/memory", "/v1/files", "/v1/vector_stores", "/v1/conversations", "/v1/responses")
 PARAMETER = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 ROUTES = [route for route in PUBLIC if "{" in route.path and route.path not in SHARED]
 MINE, THEIRS = "mine", "theirs"
@@ -31,6 +31,7 @@ ITEM = {"type": "message", "role": "user", "content": "changed"}
 #: Valid requests of the routes that want a body; FILE is replaced by a file of the account that asks.
 FILE = "FILE"
 BODIES: dict[str, Any] = {
+    "/v1/chat/completions/{completion}": {"metadata": {"a": "changed"}},
     "/v1/memory/{id}": {"text": "changed"},
     "/v1/vector_stores/{store}": {"name": "changed"},
     "/v1/vector_stores/{store}/search": {"query": "secret"},
@@ -73,9 +74,11 @@ async def furnish(served: Served, account: str) -> Ids:
     store = (await make("/v1/vector_stores", {"name": "shelf"}))["id"]
     batch = (await make(f"/v1/vector_stores/{store}/file_batches", {"file_ids": [file]}))["id"]
     conversation = (await make("/v1/conversations", {"items": [{**ITEM, "content": "the secret"}]}))["id"]
+    chat = {"model": "tiny", "messages": [{"role": "user", "content": "the secret"}], "store": True}
     items = await served.json("GET", f"/v1/conversations/{conversation}/items", headers=key(account))
     return {
         "id": (await make("/v1/memory", {"text": "the secret"}))["id"],
+        "completion": (await make("/v1/chat/completions", chat))["id"],
         "file": file,
         "store": store,
         "batch": batch,

@@ -191,3 +191,15 @@ def test_context_overflow_names_the_numbers(client: openai.OpenAI) -> None:
         chat(client, messages=[{"role": "user", "content": "word " * 3000}])
     assert caught.value.code == "context_length_exceeded"
     assert "1024" in caught.value.message
+
+
+def test_a_stored_chat_is_found_again_and_deleted(client: openai.OpenAI) -> None:
+    chats = client.chat.completions
+    answer = chats.create(model=MODEL, messages=QUESTION, temperature=0, max_tokens=16, store=True, metadata={"a": "b"})  # type: ignore[arg-type]
+    again = chats.retrieve(answer.id)
+    assert (again.choices, again.usage, again.created) == (answer.choices, answer.usage, answer.created)
+    assert [one.content for one in chats.messages.list(answer.id)] == [QUESTION[0]["content"]]
+    assert [one.id for one in chats.list(metadata={"a": "b"}, model=MODEL)] == [answer.id]
+    chats.delete(answer.id)
+    with pytest.raises(openai.NotFoundError):
+        chats.retrieve(answer.id)

@@ -33,6 +33,18 @@ async def test_what_follows_a_response_stands_in_its_conversation(memory: Memory
     assert saved.answer.content == "2"
 
 
+async def test_a_title_goes_with_the_question_that_it_was_made_of(memory: Memory) -> None:
+    first = await save(memory, "How many numbers are there?", "1", title="How many numbers")
+    second = await save(memory, "two", "2", previous=first)
+    await memory.responses.delete("local", first)
+    (conversation,) = (await memory.conversations.list("local")).items
+    assert (conversation.title, conversation.turns) == ("", 2)
+    await memory.conversations.change("local", conversation.id, title="Numbers")
+    third = await save(memory, "three", "3", previous=second)
+    await memory.responses.delete("local", third)
+    assert (await memory.conversations.get("local", conversation.id)).title == "Numbers"
+
+
 async def test_a_second_continuation_is_a_branch(memory: Memory) -> None:
     first = await save(memory, "one", "1")
     second = await save(memory, "two", "2", previous=first)

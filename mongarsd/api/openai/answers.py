@@ -121,7 +121,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     usage: UsageObject
     timings: TimingsObject | UnsetType = UNSET
     memory: MemoryReport | UnsetType = UNSET
-    system_fingerprint: str
+    system_fingerprint: str | UnsetType = UNSET
 
 
 class ChunkFunction(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     jobs, memory = await with_memories(parts.memory, body.memory, jobs)
     head = Head.new(COMPLETION, parts.clock.wall(), model.name, parts.version)
     if kept:
-        head = head._replace(id=kept.id)
+        head = head._replace(id=kept.id, created=kept.created)
     if body.stream:
         include_usage = wants_usage(body)
         chunks = ChatChunks(head, usage=include_usage, memory=memory)

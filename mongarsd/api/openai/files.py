@@ -105,10 +105,10 @@ def listed(data: list[T], more: bool) -> Listed[T]:
     return Listed(data=data, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=more)
 
 
-def page_of(request: web.Request, usual: int, most: int) -> tuple[str, str, int, Order]:
+def page_of(request: web.Request, usual: int, most: int, usual_order: Order = "desc") -> tuple[str, str, int, Order]:
     """after, before, limit and order of the query. Raises BadRequest."""
     query = request.query
-    limit, order = query.get("limit", str(usual)), query.get("order", "desc")
+    limit, order = query.get("limit", str(usual)), query.get("order", usual_order)
     if not (limit.isascii() and limit.isdigit() and len(limit) < 7 and 1 <= int(limit) <= most):
         raise BadRequest(f"limit: from 1 to {most}", param="limit")
     if order not in get_args(Order):

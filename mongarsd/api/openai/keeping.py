@@ -50,7 +50,10 @@ class Kept:
         self._parts, self._account, self._model = parts, account, model
         self._answer = new_id("msg")
         self.id = COMPLETION + self._answer.removeprefix("msg_")
+        self.created = int(parts.clock.wall())
         self._conversation = ""
+        self._question: list[str] = []  # ids of turns
+        self._metadata: Mapping[str, str] = {}
         self.headers: dict[str, str] = {}
 
     async def asked(
@@ -72,7 +75,7 @@ class Kept:
         except (StorageUnavailable, Busy) as error:
             self._failed(error)
             return
-        self._conversation = conversation
+        self._conversation, self._question, self._metadata = conversation, [turn.id for turn in turns], metadata
         self.headers |= {CONVERSATION: conversation, STORED: "true"}
 
     async def answered(self, collected: Collected, end: Finished) -> None:
@@ -81,7 +84,15 @@ class Kept:
             return
         turn = structs.replace(answer_turn(self._parts.hostname, self._model, collected, end), id=self._answer)
         try:
-            await self._parts.memory.conversations.append(self._account, self._conversation, [turn])
+            await self._parts.memory.completions.save(
+                self._account,
+                self.id,
+                self._conversation,
+                self._question,
+                turn,
+                created=self.created,
+                metadata=self._metadata,
+            )
         except (StorageUnavailable, Busy, NotFound) as error:  # NotFound: deleted since the question was stored
             self._failed(error)
 
@@ -142,7 +153,7 @@ def _turn(message: Message) -> NewTurn:
         tool_calls=message.tool_calls,
         tool_call_id=message.tool_call_id or "",
     )
-    return NewTurn(role=_ROLES.get(message.role, "tool"), content=message.content, details=details)
+    return NewTurn(id=new_id("msg"), role=_ROLES.get(message.role, "tool"), content=message.content, details=details)
 
 
 def _metadata(body: ChatRequest) -> dict[str, str]:

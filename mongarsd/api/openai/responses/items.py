@@ -130,7 +130,7 @@ def items_of(turn: NewTurn, *, results: bool = False, logprobs: list[ContentLogp
                 id=item_id("fc", turn.id, number),
                 call_id=call.get("id") or "",
                 name=function.get("name") or "",
-                arguments=_text(function.get("arguments", "")),
+                arguments=arguments_text(function.get("arguments", "")),
             )
         )
     if details.finish_reason in ("length", "cancelled") and not isinstance(items[-1], FileSearchItem):
@@ -174,6 +174,6 @@ def _rated(turn: NewTurn) -> Rated | UnsetType:
     return Rated(rating="up" if turn.feedback > 0 else "down", correction=turn.comment)
 
 
-def _text(arguments: Any) -> str:
+def arguments_text(arguments: Any) -> str:
     """A chat's client may have sent an object."""
     return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
