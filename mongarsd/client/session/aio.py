@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from random import Random
@@ -58,6 +59,7 @@ class AsyncSession:
         self._random, self._sleep, self._clock = random, sleep, clock
         self._state = SessionState()
         self._socket: ClientConnection | None = None
+        self._outgoing: deque[str] = deque()  # due, but not on its way yet: a task that sends may be cancelled
         self._open = AsyncExitStack()
         self._reading = asyncio.Lock()
 
@@ -134,12 +136,14 @@ class AsyncSession:
         if self._socket:
             from websockets.exceptions import ConnectionClosed
 
+            self._outgoing.extend(self._state.due())
             with suppress(ConnectionClosed):  # whoever reads learns of it
-                for frame in self._state.due():
-                    await self._socket.send(frame)
+                while self._socket and self._outgoing:
+                    await self._socket.send(self._outgoing.popleft())
 
     async def _disconnect(self) -> None:
         self._socket = None
+        self._outgoing.clear()
         with suppress(OSError):
             await self._open.aclose()
 
