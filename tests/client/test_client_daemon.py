@@ -73,7 +73,9 @@ def test_responses_and_conversations(face: Face) -> None:
     with pytest.raises(errors.NotFound):
         face.conversation(begun.id)
     alone = face.respond("A", max_output_tokens=3)
-    assert face.respond("B", previous=alone.id, max_output_tokens=3).previous_response_id == alone.id
+    more = face.respond("B", previous=alone.id, max_output_tokens=3)
+    assert (more.previous_response_id, more.conversation_id) == (alone.id, alone.conversation_id)
+    assert face.conversation(alone.conversation_id).turns == 4
 
 
 def test_what_the_model_cannot_do_is_refused(face: Face) -> None:
@@ -214,7 +216,7 @@ def test_leaving_an_answer_frees_its_slot(face: Face) -> None:
         for _ in range(12):  # more than may run at the same time
             with session.respond("Go on", max_output_tokens=3000, ignore_eos=True) as events:
                 next(events)
-        assert list(session.respond("Hi", max_output_tokens=3))[-1].response.usage.output_tokens == 3
+        assert list(session.respond("Hi", max_output_tokens=3, ignore_eos=True))[-1].response.usage.output_tokens == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

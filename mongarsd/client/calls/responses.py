@@ -84,7 +84,8 @@ class Response(Struct, frozen=True, kw_only=True):
     model: str
     created_at: int = 0
     output: tuple[Item, ...] = ()
-    conversation: Named | None = None
+    conversation: Named | None = None  # that was named
+    conversation_id: str = ""  # where it is stored
     previous_response_id: str | None = None
     error: Problem | None = None
     incomplete_details: Incomplete | None = None
