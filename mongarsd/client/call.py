@@ -78,7 +78,7 @@ def decoded(data: bytes, kind: type[T]) -> T:
     """Raises NotUnderstood."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotUnderstood(
             f"the answer is not understood ({error}): is it mongarsd, and of the same version as this client?"
         ) from error

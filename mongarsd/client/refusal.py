@@ -99,5 +99,5 @@ def _named(status: int) -> type[MongarsError]:
 def _object(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)["error"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return None

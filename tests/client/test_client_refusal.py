@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mongarsd.client import errors
@@ -48,6 +48,7 @@ def test_no_answer_makes_us_wait_long(status: int, headers: dict[str, str], trie
 
 
 @given(st.integers(400, 599), st.binary())
+@example(500, b"[" * 100_000)
 def test_whatever_comes_is_an_error_of_ours(status: int, data: bytes) -> None:
     assert Refused.of(status, [], data).error(PLACE, "/x").message
 

@@ -377,7 +377,8 @@ def test_too_large_a_command_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", ["", "[]", "{}", '{"event": 3}', '{"event": {"type": 1}}', '{"seq": "x", "event": {}}']
+    "frame",
+    ["", "[]", "{}", '{"event": 3}', '{"event": {"type": 1}}', '{"seq": "x", "event": {}}', '{"x": ' + "[" * 100_000],
 )
 def test_a_frame_that_is_not_ours(frame: str) -> None:
     with pytest.raises(errors.NotUnderstood):

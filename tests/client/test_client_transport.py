@@ -130,7 +130,7 @@ def test_an_expected_status_is_an_answer(kind: Kind, daemon: FakeDaemon, tmp_pat
     assert face(kind, tmp_path).ready().checks == {"model": "loading"}
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", [1, 2]])
+@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", [1, 2], b'{"x": %b' % (b"[" * 100_000)])
 def test_an_answer_that_is_not_ours(kind: Kind, daemon: FakeDaemon, tmp_path: Path, body: Any) -> None:
     daemon.answers["GET /x"] = (200, body)
     found = error(face(kind, tmp_path))
