@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ from mongarsd.api.errors import ANTHROPIC, OLLAMA
 from mongarsd.api.ollama.answers import OllamaError
 from mongarsd.api.openai.answers import ErrorBody
 from mongarsd.api.parts import PARTS
+from mongarsd.api.queries import FORMS, QUERIES, REQUIRED
 from mongarsd.memory.access.types import Scope
 
 _REF = "#/components/schemas/{name}"
@@ -91,19 +92,31 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
             **{str(status): error for status in sorted(_statuses(route))},
         },
     }
-    if parameters := [match[1] for match in _PARAMETER.finditer(route.path)]:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
-        ]
-    if route.body:
+    if parameters := [*_parameters(route)]:
+        operation["parameters"] = parameters
+    if route.body or (form := _of(FORMS, route, "POST")):
+        media = {"application/json": schema_of[repr(route.body)]} if route.body else {"multipart/form-data": form}
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema_of[repr(route.body)]}},
+            "content": {kind: {"schema": schema} for kind, schema in media.items()},
         }
     if not route.open:
         keyless = route.owner or route.scope is not Scope.ADMIN  # on loopback, while there are no keys
         operation["security"] = [*([{}] if keyless else []), {"bearer": []}, {"header": []}]
     return operation
+
+
+def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for match in _PARAMETER.finditer(route.path):
+        yield {"name": match[1], "in": "path", "required": True, "schema": {"type": "string"}}
+    for name, schema in _of(QUERIES, route, "GET").items():
+        # metadata[name]=value
+        style = {"style": "deepObject", "explode": True} if schema.get("type") == "object" else {}
+        yield {"name": name, "in": "query", "required": (route.path, name) in REQUIRED, "schema": schema, **style}
+
+
+def _of(table: Mapping[str, Mapping[str, Any]], route: Route, method: str) -> Mapping[str, Any]:
+    return table.get(route.path, {}) if route.method == method else {}
 
 
 def _success(route: Route, content: bool) -> str:
@@ -121,6 +134,8 @@ def _statuses(route: Route) -> set[int]:
         statuses |= {401, 426}  # the ticket
     if "{" in route.path:
         statuses |= {404, 409, 422}
+    if "after" in _of(QUERIES, route, "GET"):
+        statuses |= {404}  # what the page should begin behind
     if route.scope is Scope.ADMIN:
         statuses |= {404}  # an account, named in the query
     if route.method in ("POST", "PATCH") or route.body:

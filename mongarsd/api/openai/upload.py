@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import TypeVar
 
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, BodyPartReader, MultipartReader, web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from mongarsd.api.body import MIN_RATE
 from mongarsd.ground.errors import BadRequest
@@ -96,6 +96,8 @@ class Form:
             raise web.HTTPRequestTimeout(text="the file came too slowly") from None
         except LineTooLong:
             raise BadRequest("the form is damaged: a line of its headers is too long") from None
+        except BadHttpMessage:  # its text has the header, and a header the name of a file
+            raise BadRequest("the form is damaged: a header of a part has signs that no header may have") from None
         except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:
             raise BadRequest(f"the form is damaged: {error}") from None
 

@@ -161,6 +161,8 @@ async def test_the_purpose_may_come_after_the_file(served: Served, tmp_path: Pat
         (b"", FORM, 400, ""),
         (b"\0" * 100_000, FORM, 400, ""),
         (b"--XX\r\n" + b"A" * 200_000, FORM, 400, ""),
+        (form(CATS, name='; filename="a\x01.md"'), FORM, 400, "no header may have"),
+        (form(CATS).replace(b"Content-Disposition:", b"Content Disposition:"), FORM, 400, "no header may have"),
     ],
 )
 async def test_a_wrong_form_is_a_400_and_nothing_stays(
