@@ -58,14 +58,17 @@ class Address:
         try:
             parts = urlsplit(url)
             port = parts.port
+            host = (parts.hostname or "").encode("idna").decode()  # as whoever looks it up would
         except ValueError:
             raise wrong from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if parts.scheme not in ("http", "https") or not host or not host.isprintable() or " " in host:
+            raise wrong
+        if parts.query or parts.fragment:
             raise wrong
         if "@" in parts.netloc:
             raise BadAddress("the URL has a user or password in it: give the key by itself", param="url")
         self.tls = parts.scheme == "https"
-        self.host, self.port = parts.hostname, port or (443 if self.tls else 80)
+        self.host, self.port = host, port or (443 if self.tls else 80)
         # The base URL that OpenAI clients want ends in /v1: take it too.
         self.base = quote(parts.path.rstrip("/").removesuffix("/v1"), safe="/%")
 

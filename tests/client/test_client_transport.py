@@ -186,7 +186,13 @@ def test_secrets_are_not_shown(kind: Kind) -> None:
         assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("url", ["pi:8420", "ftp://pi", "http://", "http://u:p@pi", "http://pi:99999", "http://[", "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("pi:8420", "ftp://pi", "http://", "http://u:p@pi", "http://pi:99999", "http://[", "x"),
+        *("http://a pi", "http://pi..local", "http://" + "p" * 64, "http://pi\x7f", "http://pi?a=b"),
+    ],
+)
 def test_a_wrong_url(kind: Kind, url: str) -> None:
     with pytest.raises(errors.BadAddress):
         Face(kind, url)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from mongarsd.client.calls.chats import Message
 from mongarsd.client.calls.responses import Item, RespondOptions, ResponseEvent
 from mongarsd.client.errors import MongarsError
-from mongarsd.client.session.connecting import OPENING, OPTIONS, closed, passes, refused
+from mongarsd.client.session.connecting import OPENING, OPTIONS, check_place, closed, passes, refused
 from mongarsd.client.session.inbox import Gap, Inbox, Lost
 from mongarsd.client.session.state import SessionState, delay, ticket
 from mongarsd.client.stream import AsyncStream
@@ -178,5 +178,10 @@ class AsyncSession:
             socket = await self._open.enter_async_context(opening)
         except (OSError, WebSocketException) as error:
             raise refused(address, error) from error
+        try:
+            check_place(address, socket.protocol.uri)
+        except MongarsError:
+            await self._disconnect()
+            raise
         self._socket = socket
         return socket

@@ -11,6 +11,7 @@ from mongarsd.client.session.state import SessionState, fatal
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
+    from websockets.uri import WebSocketURI
 
 OPENING = 10.0  # seconds
 
@@ -27,6 +28,15 @@ OPTIONS: dict[str, Any] = {
 def refused(address: Address, error: Exception) -> MongarsError:
     """Why there is no connection."""
     return Unreachable(f"no WebSocket opens at {address}: {reason(error)}")
+
+
+def check_place(address: Address, uri: WebSocketURI) -> None:
+    """websockets follows redirects, and no switch turns that off. What is said here is for nobody else: raises
+    Unreachable."""
+    if (uri.host, uri.port, uri.secure) != (address.host, address.port or 80, address.tls):
+        raise Unreachable(
+            f"{address} sends its WebSocket on to {uri.host}:{uri.port}: name that address if you trust it"
+        )
 
 
 def passes(error: MongarsError) -> bool:
