@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +29,9 @@ from mongarsd.ctl import (
 from mongarsd.ctl.app import examples, make_app
 from mongarsd.ctl.chat import command as chat
 from mongarsd.ctl.doctor import command as doctor
+from mongarsd.ctl.exits import Exit
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 CODES = """
 \b
@@ -88,13 +93,28 @@ app.command(epilog=accounts.AUDIT)(accounts.audit)
 
 
 def main() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # `mongarsctl status >&-`: nobody wants to read
+            setattr(sys, name, Path(os.devnull).open("w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 gets "?", not a traceback
             stream.reconfigure(errors="replace")
     try:
         app(prog_name="mongarsctl")
+    except OSError as error:  # of a command that flushes
+        _unwritten(error)
     finally:
         try:
             sys.stdout.flush()
-        except BrokenPipeError:  # `mongarsctl status | head -1`: nobody wants the rest
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _unwritten(error)
+
+
+def _unwritten(error: OSError) -> None:
+    """`mongarsctl status | head -1`: nobody wants the rest. `> FILE` on a full disk: that is to be told."""
+    if error.errno in _FULL:
+        print(f"mongarsctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(Exit.FAILURE)
+    if error.errno != errno.EPIPE:
+        raise error

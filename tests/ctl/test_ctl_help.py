@@ -91,3 +91,21 @@ def test_a_terminal_that_is_not_utf_8(daemon: FakeDaemon) -> None:
     env = {"PYTHONIOENCODING": "ascii", "MONGARSD_SOCKET": str(daemon._server.server_address)}
     done = subprocess.run(command, env=env, capture_output=True, check=True)
     assert b"61 ?C" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "said"),
+    [
+        (">/dev/full", 1, "mongarsctl: the output cannot be written: No space left on device\n"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "-u"])
+def test_output_that_nobody_can_read_is_no_traceback(
+    daemon: FakeDaemon, unbuffered: str, to: str, code: int, said: str
+) -> None:
+    line = f'"{sys.executable}" {unbuffered} -c "from mongarsd.ctl.main import main; main()" status {to}'
+    env = {"MONGARSD_SOCKET": str(daemon._server.server_address)}
+    done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
