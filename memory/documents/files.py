@@ -7,7 +7,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import aiosqlite
 
@@ -21,6 +21,9 @@ from mongarsd.memory.documents.blobs import Blobs, Upload
 from mongarsd.memory.documents.types import File, new_id
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Order = Literal["asc", "desc"]
 #: OpenAI's longest page of files.
@@ -60,9 +63,10 @@ class Files:
         await self._check(account, announced)
         name = new_id("file-")
         self._busy.add(name)
-        upload: Upload | None = None
+        begun: list[Upload] = []
         try:
-            upload = await asyncio.to_thread(self._blobs.begin, name, announced)
+            await _to_the_end(lambda: begun.append(self._blobs.begin(name, announced)))
+            (upload,) = begun
             buffer = bytearray()
             most = self._settings().max_file
             async for piece in data:
@@ -70,19 +74,19 @@ class Files:
                 if upload.size + len(buffer) > most:
                     raise _too_large(most)
                 if len(buffer) >= PIECE:
-                    await asyncio.to_thread(upload.write, buffer)
+                    await _to_the_end(upload.write, buffer)
                     buffer = bytearray()
-            await asyncio.to_thread(upload.write, buffer)
+            await _to_the_end(upload.write, buffer)
             file = File(
                 id=name, filename=filename, purpose=purpose(), bytes=upload.size,
-                digest=await asyncio.to_thread(upload.finish), created=self._clock.wall(),
+                digest=await _to_the_end(upload.finish), created=self._clock.wall(),
             )  # fmt: skip
             await self._database.write(lambda connection: self._insert(connection, account, file))
             await asyncio.to_thread(self._blobs.keep, name)
         except BaseException:
             # Cancelled while its row was being written: then `settle` finds what it became.
-            if upload and not await asyncio.shield(self._stored(name)):
-                await asyncio.shield(asyncio.to_thread(upload.abort))
+            if begun and not await asyncio.shield(self._stored(name)):
+                await asyncio.shield(asyncio.to_thread(begun[0].abort))
             raise
         finally:
             self._busy.discard(name)
@@ -195,6 +199,16 @@ async def number(reader: aiosqlite.Connection, account: str, name: str) -> int:
     for row in await reader.execute_fetchall("SELECT number FROM files WHERE id = ? AND account = ?", (name, account)):
         return int(row[0])
     raise missing(name)
+
+
+async def _to_the_end(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread. Who is cancelled meanwhile learns it when the thread is through: what it made can be taken back."""
+    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def missing(name: str) -> NotFound:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.documents import Shelf, pieces
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from mongarsd.ground.errors import BadRequest, DiskFull, MongarsError, NotFound, TooLarge
 from mongarsd.ground.settings import DocumentSettings
-from mongarsd.memory.documents.blobs import RESERVE, Blobs
+from mongarsd.memory.documents.blobs import RESERVE, Blobs, Upload
 
 
 async def test_a_file_is_kept_privately_and_given_back(shelf: Shelf) -> None:
@@ -102,6 +104,30 @@ async def test_an_upload_that_breaks_off_leaves_nothing(shelf: Shelf) -> None:
     task = asyncio.ensure_future(shelf.documents.files.create("me", "a", str, stuck()))
     await started.wait()
     task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert shelf.contents() == set()
+
+
+@pytest.mark.parametrize("step", ["begin", "write", "finish"])
+async def test_who_leaves_while_a_thread_works_for_the_upload_leaves_nothing(
+    shelf: Shelf, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    owner = Blobs if step == "begin" else Upload
+    real = getattr(owner, step)
+
+    def slow(*args: Any) -> Any:
+        reached.set()
+        assert go_on.wait(10)
+        return real(*args)
+
+    monkeypatch.setattr(owner, step, slow)
+    task = asyncio.ensure_future(shelf.documents.files.create("me", "a", lambda: "assistants", pieces(b"text")))
+    assert await asyncio.to_thread(reached.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert shelf.contents() == set()
