@@ -95,7 +95,7 @@ app.command(epilog=accounts.AUDIT)(accounts.audit)
 def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # `mongarsctl status >&-`: nobody wants to read
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 gets "?", not a traceback
             stream.reconfigure(errors="replace")
@@ -107,12 +107,12 @@ def main() -> None:
         try:
             sys.stdout.flush()
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _unwritten(error)
 
 
 def _unwritten(error: OSError) -> None:
     """`mongarsctl status | head -1`: nobody wants the rest. `> FILE` on a full disk: that is to be told."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno in _FULL:
         print(f"mongarsctl: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(Exit.FAILURE)
