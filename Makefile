@@ -51,5 +51,6 @@ format: setup-dev ## put the code into its usual shape
 bench: setup-dev ## compare with llama-server (builds it the first time); see benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
-clean: ## forget what was installed and fetched here
-	rm -rf .venv .cache build dist *.egg-info
+clean: ## forget what was installed and built here; models, conversations and keys stay in .cache/state
+	rm -rf .venv build dist *.egg-info
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name state -exec rm -rf {} +
