@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,14 +20,15 @@ class Stop:
             if self._task:
                 self._task.cancel()
 
-    async def unless(self, work: Awaitable[T]) -> T | None:
-        """The work's result; None if it was asked to stop, by then or meanwhile: then the work was cancelled."""
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result; None if it was asked to stop, by then or meanwhile: then it was not begun or it was cancelled."""
+        if self.asked:
+            work.close()  # not cancelled: work that never waits would end, and the next await be cancelled in its place
+            return None
         task = asyncio.current_task()
         assert task
         self._task = task
         try:
-            if self.asked:
-                task.cancel()
             return await work
         except asyncio.CancelledError:
             if not self.asked or task.uncancel():

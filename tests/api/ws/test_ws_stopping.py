@@ -37,6 +37,20 @@ async def test_a_stopped_command_goes_on_after_the_await(early: bool) -> None:
     assert after == [1]
 
 
+async def test_work_that_would_not_wait_is_not_begun_and_nothing_else_is_cancelled() -> None:
+    """As an answer that is in the cache."""
+    stop, begun = Stop(), []
+
+    async def at_once() -> str:
+        begun.append(1)
+        return "done"
+
+    stop.ask()
+    assert await stop.unless(at_once()) is None
+    await asyncio.sleep(0)
+    assert not begun
+
+
 async def test_who_is_cancelled_by_another_is_cancelled() -> None:
     stop = Stop()
     for asked in (False, True):
