@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
+import subprocess
 import sys
 from array import array
 from pathlib import Path
@@ -48,6 +50,22 @@ def test_a_vector_is_the_mean_of_the_tokens_of_length_one(path: Path) -> None:
     for tokens in ((4,), (2, 5, 6, 3)):
         (vector,) = session.vectors([array("i", tokens)])
         assert unpack(vector) == pytest.approx(expected(*tokens), abs=1e-6)
+
+
+def test_the_library_reports_nothing_to_its_maker(path: Path, tmp_path: Path) -> None:
+    """Its uploader would leave a device id and a queue of events in the home directory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    unwatched = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME")
+    environ = {name: value for name, value in os.environ.items() if name not in unwatched}
+    script = f"""
+from mongarsd.inference.onnx.session import Session
+from mongarsd.inference.worker.protocol import Load
+Session(Load(model="m", path={str(path)!r}, node="n", slots=1, context=8,
+             decode_threads=1, prefill_threads=1, queue=1, max_gap=1.0))
+"""
+    subprocess.run([sys.executable, "-c", script], env={**environ, "HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []
 
 
 def test_padding_changes_nothing(path: Path) -> None:
