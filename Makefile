@@ -4,7 +4,7 @@ STATE ?= .cache/state
 BIN := .venv/bin
 TOGETHER ?= -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup setup-dev run test check lint types layers unit integration format bench clean
+.PHONY: help setup setup-dev run test check lint types layers quick unit integration format bench clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ setup-dev: .venv/.dev
 
 test: lint types layers unit integration ## everything CI runs
 
-check: lint types layers unit ## the ordinary loop, under two minutes; `make check TOGETHER=` runs one test at a time
+check: lint types layers quick ## the ordinary loop, under two minutes; `make check TOGETHER=` runs one test at a time
 
 lint: setup-dev
 	$(BIN)/ruff check .
@@ -37,6 +37,9 @@ types: setup-dev
 
 layers: setup-dev
 	$(BIN)/lint-imports
+
+quick: setup-dev
+	$(BIN)/pytest -m "not integration and not slow" $(TOGETHER)
 
 unit: setup-dev
 	$(BIN)/pytest -m "not integration" $(TOGETHER)

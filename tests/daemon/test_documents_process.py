@@ -52,6 +52,7 @@ def find(daemon: DaemonProcess, query: str) -> list[str]:
     return [hit["filename"] for hit in found["data"]]
 
 
+@pytest.mark.slow
 def test_a_folder_is_searched_and_synced(daemon: DaemonProcess, tmp_path: Path) -> None:
     (tmp_path / "boiler.md").write_text("# Boiler\n\nHold the red button for ten seconds to reset it.")
     (tmp_path / "garden.html").write_text("<h1>Garden</h1><p>Water the tomatoes each evening.")
@@ -92,6 +93,7 @@ def test_a_file_too_large_is_refused_with_numbers(daemon: DaemonProcess, tmp_pat
     assert not (daemon.state / "files").exists()
 
 
+@pytest.mark.slow
 def test_indexing_goes_on_after_a_kill(daemon: DaemonProcess, tmp_path: Path) -> None:
     lines = (f"Item {number} lies in drawer {number % 7}." for number in range(20_000))
     (tmp_path / "list.txt").write_text("\n".join(lines) + "\nThe spare key hangs behind the clock.")

@@ -40,6 +40,7 @@ def post(daemon: DaemonProcess, path: str, body: Any, **headers: str) -> tuple[i
         return response.status, json.loads(response.read())
 
 
+@pytest.mark.slow
 def test_keys_users_tokens_and_limits() -> None:
     with running() as daemon:
         assert daemon.get("/v1/models")[0] == 200

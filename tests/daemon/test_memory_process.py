@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from fakes.daemon_process import DaemonProcess, running
 
 
@@ -44,6 +45,7 @@ def exported(daemon: DaemonProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ctl(daemon, "export").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_conversation_outlives_a_kill_and_a_mistake() -> None:
     with running() as daemon:
         headers = ask(daemon, "Where is the key?")

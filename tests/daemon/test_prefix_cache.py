@@ -55,6 +55,7 @@ def tiers(daemon: DaemonProcess) -> dict[str, dict[str, Any]]:
     return {tier["name"]: tier for tier in daemon.admin("/admin/cache")["tiers"]}
 
 
+@pytest.mark.slow
 def test_it_survives_unload_and_restart_until_it_is_cleared() -> None:
     with running() as daemon:
         said, cached = ask(daemon)

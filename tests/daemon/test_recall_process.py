@@ -48,6 +48,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         yield daemon
 
 
+@pytest.mark.slow
 def test_a_fact_is_found_by_meaning_and_survives_kill_9(daemon: DaemonProcess) -> None:
     told = ask(daemon, "POST", "/v1/memory", {"text": "red"})
     ask(daemon, "POST", "/v1/memory", {"text": "two three"})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from fakes.daemon_process import MODEL, DaemonProcess, running
 
 CONTEXT = 1024  # tokens; the fake backend's are bytes
@@ -53,6 +54,7 @@ def database(daemon: DaemonProcess) -> Path:
     return daemon.state / "mongars.db"
 
 
+@pytest.mark.slow
 def test_a_long_conversation_is_carried_by_a_summary() -> None:
     env = {"MONGARSD_INFERENCE_CONTEXT": str(CONTEXT), "MONGARSD_INFERENCE_SLOTS": "2"}
     with running(state=FAST, env=env) as daemon:

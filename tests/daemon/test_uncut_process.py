@@ -102,6 +102,7 @@ def disturbed(daemon: DaemonProcess, text: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_conversation_goes_on_from_checkpoints(folder: Path) -> None:
     with started(folder) as daemon:
         said, cached = ask(daemon, TEXT)

@@ -98,6 +98,7 @@ async def test_idle_sockets_cost_little(daemon: DaemonProcess) -> None:
     assert each <= MOST_EACH, f"{each:.1f} kB"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("daemon", [{"state": FAST}], indirect=True)
 async def test_who_does_not_read_is_closed_and_memory_stays_flat(daemon: DaemonProcess) -> None:
     async with aiohttp.ClientSession() as client:

@@ -250,6 +250,7 @@ def test_a_restarted_worker_and_a_slot_given_up_go_on_with_the_same_words(tmp_pa
     ram=st.sampled_from([0, 500, 5000, MIB]),
     disk=st.sampled_from([0, 3 * 4096, MIB]),
 )
+@pytest.mark.slow
 def test_whatever_is_stored_the_text_is_right(
     tmp_path_factory: pytest.TempPathFactory, kind: str, talks: list[tuple[int, int, bool]], ram: int, disk: int
 ) -> None:

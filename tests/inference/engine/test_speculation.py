@@ -146,6 +146,7 @@ def test_drafts_are_made_and_save_steps() -> None:
     ignore=st.booleans(),
     logprobs=st.sampled_from([None, 0, 2]),
 )
+@pytest.mark.slow
 def test_the_answer_is_the_same_as_without(
     words: list[str],
     max_tokens: int | None,

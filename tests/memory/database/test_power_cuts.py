@@ -53,6 +53,7 @@ async def store(path: Path, recorder: Recorder, chance: random.Random) -> None:
     await database.close()
 
 
+@pytest.mark.slow
 async def test_no_acknowledged_turn_is_lost_in_500_power_cuts(recorder: Recorder, tmp_path: Path) -> None:
     chance = random.Random(5)
     await store(tmp_path / "mongars.db", recorder, chance)
