@@ -125,6 +125,12 @@ class Connection(web.RequestHandler):
             log.info("cut the connection of %s: it does not wait for answers", self._address or "a local client")
             self.transport.abort()
 
+    def close(self) -> None:
+        """The node goes down: hear no more requests. A WebSocket is closed by who serves it; until then its client may
+        cancel, answer pings, and confirm the end."""
+        if self._payload_parser is None:
+            super().close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._written.start(self._parts.settings.server.write_timeout, self._cut)

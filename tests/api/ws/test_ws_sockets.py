@@ -12,14 +12,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+import websockets
 from fakes.boards import Board, board, hashes, key
 from fakes.executor import FakeExecutor
 from fakes.pool import until
-from fakes.sockets import ticket
+from fakes.served import fake_parts
+from fakes.sockets import connect, ticket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mongarsd.api.app import make_admin_app
+from mongarsd.api.app import make_admin_app, make_app
+from mongarsd.api.front import Front
 from mongarsd.api.ws import hub, session
 from mongarsd.api.ws.dispatch import MOST_REFUSED
 from mongarsd.api.ws.log import MOST
@@ -323,6 +326,31 @@ async def test_an_idle_socket_does_not_hold_the_end_up_and_a_running_response_ma
         assert (await busy.rest("c1"))[-1]["type"] == "response.completed"
         assert await busy.closed() == aiohttp.WSCloseCode.GOING_AWAY
         await drained
+
+
+async def test_a_node_that_goes_down_still_hears_its_clients() -> None:
+    """The whole way down: a client that cancels, and one that waits for the node to hang up, as websockets does."""
+    executor = FakeExecutor(hold="decode")
+    front = Front(make_app(fake_parts(executor, drain=3.0)), "tcp")
+    listening = socket.create_server(("127.0.0.1", 0))
+    await front.start([listening])
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with aiohttp.ClientSession() as client:
+        once = await ticket(client, url)
+        async with (
+            connect(client, url) as busy,
+            websockets.connect(f"{url.replace('http', 'ws')}/v1/ws?ticket={once}", close_timeout=None) as waiting,
+        ):
+            await busy.send("response.create", "c1", response={"model": "tiny", "input": "Hi"})
+            await until(lambda: executor.running == 1)
+            down = asyncio.create_task(front.close())
+            await waiting.wait_closed()
+            assert waiting.close_code == aiohttp.WSCloseCode.GOING_AWAY
+            assert not down.done()
+            await busy.send("response.cancel", "c1")
+            assert (await busy.rest("c1"))[-1]["type"] == "response.cancelled"
+            assert await busy.closed() == aiohttp.WSCloseCode.GOING_AWAY
+        await down
 
 
 async def test_sockets_and_sessions_are_counted() -> None:
