@@ -183,7 +183,8 @@ def factory(server: web.Server, parts: Parts, listener: str) -> Callable[[], Con
 
 
 def _refusal() -> bytes:
-    answer = errors.answer(Busy("too many connections; close some, or raise server.max_connections", retry_after=5.0))
+    what = "too many connections; close some, or raise server.max_connections_per_client or server.max_connections"
+    answer = errors.answer(Busy(what, retry_after=5.0))
     head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     return (
         f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n{head}"
