@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from fakes.clients import KINDS, Face, Kind
+from fakes.control_daemon import FakeDaemon
 from websockets.sync.server import ServerConnection, serve
 
 from mongarsd.client import errors
@@ -41,6 +42,17 @@ def send_on(listening: socket.socket, place: str) -> None:
             one.shutdown(socket.SHUT_WR)
             while one.recv(65536):
                 pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_proxy_is_told(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy, FakeDaemon() as daemon:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        proxy.setblocking(False)
+        assert Face(kind, daemon.url, timeout=5.0).models().names
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 @pytest.mark.parametrize("kind", KINDS)
