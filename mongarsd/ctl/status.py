@@ -74,7 +74,9 @@ def render(node: NodeStatus, columns: int) -> Iterator[str]:
         yield from wrap(paint("Warning: ", YELLOW) + clean(warning), "  ", columns)
     yield ""
     yield paint("Models", BOLD)
-    if not node.models:
+    if node.fetching:
+        yield f"  {clean(node.fetching)}: {paint('being fetched', YELLOW)}"
+    elif not node.models:
         yield "  none: get one with `mongarsctl models pull NAME`"
     for model in node.models:
         yield from _model(model, columns)

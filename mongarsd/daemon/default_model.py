@@ -26,9 +26,14 @@ class Arrival:
     def __init__(self) -> None:
         self.model = self.stage = ""
 
+    @property
+    def coming(self) -> str:
+        """The model, "" = none."""
+        return self.model if self.stage else ""
+
     def raise_if_coming(self, name: str) -> None:
         """Raises Loading when `name` is on its way."""
-        if self.stage and name == self.model:
+        if name and name == self.coming:
             raise Loading(
                 f"the model {name} is being fetched ({self.stage}); try again in a while",
                 retry_after=RETRY_AFTER,

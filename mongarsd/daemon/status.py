@@ -27,11 +27,13 @@ class Reporter:
         state_dir: str,
         board: Callable[[], BoardStatus],
         models: Callable[[], Sequence[ModelStatus]],
+        fetching: Callable[[], str],
         reasons: tuple[Reasoned, ...],
         warnings: Callable[[], Sequence[str]],
     ) -> None:
         self._clock, self._listen, self._state_dir = clock, listen, state_dir
-        self._board, self._models, self._reasons, self._warnings = board, models, reasons, warnings
+        self._board, self._models, self._fetching = board, models, fetching
+        self._reasons, self._warnings = reasons, warnings
         self._begin = clock.monotonic()
 
     def __call__(self) -> NodeStatus:
@@ -44,6 +46,7 @@ class Reporter:
             memory=resident_memory(),
             board=self._board(),
             models=tuple(self._models()),
+            fetching=self._fetching(),
             recommendation=self._reasons,
             warnings=tuple(self._warnings()),
         )

@@ -162,6 +162,7 @@ class Node:
                 state_dir=str(state),
                 board=board.status,
                 models=models.list,
+                fetching=lambda: arrival.coming,
                 reasons=(*board.knobs.reasons, *engines.budgets.reasons),
                 warnings=lambda: [text for text in (check(), engines.guard.warning(), *memory.warnings()) if text],
             ),

@@ -85,6 +85,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     memory: int  # bytes resident in the daemon
     board: BoardStatus
     models: tuple[ModelStatus, ...]
+    fetching: str = ""  # the default model, while it is on its way
     recommendation: tuple[Reasoned, ...]
     warnings: tuple[str, ...] = ()
 

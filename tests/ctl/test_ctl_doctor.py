@@ -79,6 +79,7 @@ PORT = "port 127.0.0.1:8420"
         ({"settings_code": None, "settings_errors": "no program"}, {"settings": "note"}),
         ({"ports": (Port("127.0.0.1:8420", answers=False, taken=True),)}, {PORT: "fault"}),
         (node(models=()), {"models": "fault"}),
+        (node(models=(), fetching="tiny"), {"models": "note"}),
         (model(state="failed", error="x", pid=None), {NAME: "fault"}),
         (model(restarts=2), {NAME: "warning"}),
         (model(state="on_disk", pid=None), {NAME: "note"}),

@@ -104,6 +104,9 @@ def test_a_node_without_models_and_sensors() -> None:
     text = "\n".join(status.render(node, 80))
     assert "models pull" in text
     assert "no sensor" in text
+    text = "\n".join(status.render(msgspec.structs.replace(node, fetching="tiny"), 80))
+    assert "tiny: being fetched" in text
+    assert "models pull" not in text
 
 
 def test_a_model_says_when_it_leaves() -> None:

@@ -160,7 +160,10 @@ async def test_a_model_that_does_not_fit() -> None:
 
 def test_only_the_model_on_its_way_is_loading() -> None:
     arrival = Arrival()
+    arrival.raise_if_coming("")
+    assert arrival.coming == ""
     arrival.model, arrival.stage = "a", "downloading"
+    assert arrival.coming == "a"
     arrival.raise_if_coming("b")
     with pytest.raises(Loading, match="being fetched") as caught:
         arrival.raise_if_coming("a")

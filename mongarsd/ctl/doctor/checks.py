@@ -124,7 +124,9 @@ def _ports(facts: Facts) -> Findings:
 def _models(facts: Facts) -> Findings:
     if not facts.node:
         return
-    if not facts.node.models:
+    if facts.node.fetching:
+        yield Finding("models", Level.NOTE, f"{facts.node.fetching} is being fetched")
+    elif not facts.node.models:
         yield Finding("models", Level.FAULT, "there is none", "`mongarsctl models pull smollm2-135m-instruct`")
     for model in facts.node.models:
         yield _model(model)
