@@ -13,8 +13,10 @@ from collections.abc import Sequence
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 #: A session leader that opens a terminal gets it as its controlling terminal: that is what makes Ctrl-C a signal.
+#: Who started the tests in the background (`make test &`) has them ignore it, and ignoring is inherited.
 _LAUNCH = (
-    "import os, sys\n"
+    "import os, signal, sys\n"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
     "fd = os.open(sys.argv[1], os.O_RDWR)\n"
     "for number in range(3): os.dup2(fd, number)\n"
     "os.execv(sys.argv[2], sys.argv[2:])\n"
