@@ -14,20 +14,10 @@ from fakes.served import Served, fake_parts, serve
 
 from mongarsd.api.app import ADMIN, PUBLIC, make_admin_app
 from mongarsd.ground.clock import FakeClock
-from mongarsd.memory.access.passwords import Passwords
 from mongarsd.memory.access.types import Scope
 from mongarsd.memory.room import Memory
 
 STATIC = "sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # of "key"
-
-
-@pytest.fixture
-async def memory(tmp_path: Path) -> AsyncIterator[Memory]:
-    room = Memory(tmp_path, FakeClock())
-    room.access.passwords = Passwords(memory=8192, passes=1)
-    await room.start()
-    yield room
-    await room.close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from fakes.served import Served, fake_parts, serve
@@ -13,19 +11,9 @@ from fakes.served import Served, fake_parts, serve
 from mongarsd.api.connection import trusts
 from mongarsd.api.proxies import named
 from mongarsd.ground.clock import FakeClock
-from mongarsd.memory.access.passwords import Passwords
 from mongarsd.memory.room import Memory
 
 PROXY = "127.0.0.1"
-
-
-@pytest.fixture
-async def memory(tmp_path: Path) -> AsyncIterator[Memory]:
-    room = Memory(tmp_path, FakeClock())
-    room.access.passwords = Passwords(memory=8192, passes=1)
-    await room.start()
-    yield room
-    await room.close()
 
 
 @pytest.mark.parametrize(
