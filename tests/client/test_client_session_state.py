@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 import pytest
+from fakes.session_server import ITEMS, Server, frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,116 +17,6 @@ from mongarsd.client.calls.responses import ResponseEvent
 from mongarsd.client.session import inbox as inbox_module
 from mongarsd.client.session.inbox import Answer, Gap, Lost
 from mongarsd.client.session.state import LONGEST_DELAY, MAX_SENT, SessionState, Ticket, delay, fatal
-
-ITEMS = [{"type": "message", "id": f"msg_{n}", "content": []} for n in range(25)]
-
-
-class Server:
-    """One session at a time, as docs/api.md has it: numbered events, a log of the last of them, at most one answer for
-    each id at a time. `ran`: how often an answer was computed."""
-
-    def __init__(self, state: SessionState) -> None:
-        self.state = state
-        self.ran: dict[str, int] = {}
-        self.name, self.made = "", 0
-        self.down: list[str] = []  # frames on their way to the client
-        self.up: list[str] = []
-        self.sent = 0  # the last number that this connection was sent
-        self._fresh()
-
-    def _fresh(self) -> None:
-        self.made += 1
-        self.name, self.log, self.first = f"ws_{self.made}", [], 1
-        self.running: dict[str, Iterator[dict[str, Any]]] = {}
-
-    def event(self, name: str, event: dict[str, Any]) -> None:
-        self.log.append(json.dumps({"seq": self.first + len(self.log), "id": name, "event": event}))
-
-    def connect(self) -> None:
-        asked = self.state.address(Ticket("t"))
-        resumed = f"session={self.name}" in asked
-        after = int(asked.rpartition("after=")[2]) if "after=" in asked else 0
-        if not resumed:
-            self._fresh()
-        opened = {
-            "type": "session.opened", "session": self.name, "resumed": resumed, "keep": 60, "after": after,
-            "last": self.first + len(self.log) - 1, "running": list(self.running),
-        }  # fmt: skip
-        self.down, self.up = [json.dumps({"event": opened})], []
-        if not resumed and "session=" in asked:
-            self.down.append(json.dumps({"event": {"type": "session.gap", "after": after, "next": None}}))
-        elif resumed and after + 1 < self.first:
-            self.down.append(json.dumps({"event": {"type": "session.gap", "after": after, "next": self.first}}))
-        self.sent = max(after, self.first - 1) if resumed else 0
-
-    def disconnect(self, arrived: int) -> None:
-        """So many frames of the client's arrive yet."""
-        self.take(arrived)
-        self.down, self.up = [], []
-        self.state.lost("test")
-
-    def restart(self) -> None:
-        self._fresh()
-
-    def forget(self, count: int) -> None:
-        """The oldest events. A connection that was not sent one of them was too slow."""
-        count = min(count, len(self.log))
-        self.log, self.first = self.log[count:], self.first + count
-        if self.sent + 1 < self.first:
-            self.disconnect(0)
-
-    def step(self, name: str) -> None:
-        """Something that runs says something."""
-        if name in self.running:
-            event = next(self.running[name], None)
-            if event is None:
-                del self.running[name]
-            else:
-                self.event(name, event)
-
-    def take(self, count: int) -> None:
-        for frame in self.up[:count]:
-            self._command(json.loads(frame))
-        self.up = self.up[count:]
-
-    def deliver(self, count: int) -> None:
-        new = self.log[max(0, self.sent + 1 - self.first) :]
-        self.down += new
-        self.sent = max(self.sent, self.first + len(self.log) - 1)
-        for frame in self.down[:count]:
-            self.state.feed(frame)
-        self.down = self.down[count:]
-        self.up += self.state.due()
-
-    def _command(self, command: dict[str, Any]) -> None:
-        name, kind = command["id"], command["type"]
-        if kind == "response.cancel":
-            if not self.running.pop(name, None):
-                self._refuse(name, "not_found", f"id: no command {name} is running")
-        elif name in self.running:
-            self._refuse(name, "invalid_request", f"id: {name} is the id of a command that still runs", "id")
-        elif kind == "conversation.replay":
-            self.running[name] = self._replay(command.get("after"))
-        else:
-            said = command["response"]["input"]
-            self.ran[said] = self.ran.get(said, 0) + 1
-            self.running[name] = self._answer(said)
-
-    def _refuse(self, name: str, code: str, message: str, param: str | None = None) -> None:
-        self.event(name, {"type": "error", "error": {"message": message, "code": code, "param": param}})
-
-    def _answer(self, said: str) -> Iterator[dict[str, Any]]:
-        yield {"type": "response.created"}
-        for n in range(5):
-            yield {"type": "response.output_text.delta", "delta": f"{said}{n}", "sequence_number": n}
-        yield {"type": "response.completed"}
-
-    def _replay(self, after: str | None) -> Iterator[dict[str, Any]]:
-        begin = next((n + 1 for n, item in enumerate(ITEMS) if item["id"] == after), 0)
-        for item in ITEMS[begin : begin + 10]:
-            yield {"type": "conversation.item", "item": item}
-        yield {"type": "conversation.replayed", "has_more": begin + 10 < len(ITEMS), "last_id": None}
-
 
 WHOLE = ["response.created", *["response.output_text.delta"] * 5, "response.completed"]
 
@@ -215,16 +106,16 @@ def told(state: SessionState, seq: int, event: dict[str, Any], name: str = "c1")
 
 
 def commands(state: SessionState) -> list[tuple[str, str]]:
-    return [(command["type"], command["id"]) for command in map(json.loads, state.due())]
+    return [(command["type"], command["id"]) for command in map(json.loads, frames(state))]
 
 
 def test_nothing_is_due_before_the_session_is_open() -> None:
     state = SessionState()
     begun(state)
-    assert state.due() == []
+    assert frames(state) == []
     opened(state)
     assert commands(state) == [("response.create", "c1")]
-    assert state.due() == []
+    assert frames(state) == []
 
 
 def test_where_to_connect() -> None:
@@ -241,7 +132,7 @@ def test_dropping_an_answer_cancels_it_also_on_another_connection() -> None:
     state = SessionState()
     answer = begun(state)
     opened(state)
-    state.due()
+    frames(state)
     told(state, 1, {"type": "response.created"})
     state.drop(answer)
     assert commands(state) == [("response.cancel", "c1")]
@@ -262,7 +153,7 @@ def test_an_answer_that_is_cancelled_before_it_is_sent_is_never_asked() -> None:
     assert commands(state) == []
     assert isinstance(read(answer)[1], errors.BrokenOff)
     lost = begun(state)
-    state.due()
+    frames(state)
     state.lost("test")  # it never arrived
     state.cancel("c2")
     opened(state, resumed=True)
@@ -274,7 +165,7 @@ def test_a_refusal_is_raised_after_what_came_before() -> None:
     state = SessionState()
     answer = begun(state)
     opened(state)
-    state.due()
+    frames(state)
     told(state, 1, {"type": "response.created"})
     told(state, 2, {"type": "error", "message": "it crashed", "code": "worker_crashed", "param": None})
     told(state, 3, {"type": "response.failed"})
@@ -288,7 +179,7 @@ def test_what_never_arrived_is_sent_again_once_all_that_was_said_has_come() -> N
     state = SessionState()
     refused, lost = begun(state), begun(state)
     opened(state)
-    state.due()
+    frames(state)
     state.lost("test")
     opened(state, resumed=True, last=2)
     later = begun(state)
@@ -304,7 +195,7 @@ def test_an_answer_that_may_have_ended_in_a_gap_is_not_asked_for_again() -> None
     state = SessionState()
     answer = begun(state)
     opened(state)
-    state.due()
+    frames(state)
     state.lost("test")
     opened(state, resumed=True, last=9)
     state.feed(json.dumps({"event": {"type": "session.gap", "after": 0, "next": 9}}))
@@ -328,7 +219,7 @@ def test_nobody_who_does_not_read_takes_all_memory(monkeypatch: pytest.MonkeyPat
     state = SessionState()
     answer = begun(state)
     opened(state)
-    state.due()
+    frames(state)
     for seq in range(1, 9):
         told(state, seq, {"type": "response.output_text.delta", "delta": "x"})
     events, error = read(answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from random import Random
@@ -59,7 +58,6 @@ class AsyncSession:
         self._random, self._sleep, self._clock = random, sleep, clock
         self._state = SessionState()
         self._socket: ClientConnection | None = None
-        self._outgoing: deque[str] = deque()  # due, but not on its way yet: a task that sends may be cancelled
         self._open = AsyncExitStack()
         self._reading = asyncio.Lock()
 
@@ -133,17 +131,15 @@ class AsyncSession:
             closed(self._state, self._client.address, error)
 
     async def _flush(self) -> None:
-        if self._socket:
+        if socket := self._socket:
             from websockets.exceptions import ConnectionClosed
 
-            self._outgoing.extend(self._state.due())
             with suppress(ConnectionClosed):  # whoever reads learns of it
-                while self._socket and self._outgoing:
-                    await self._socket.send(self._outgoing.popleft())
+                while self._socket is socket and (frame := self._state.due()):
+                    await socket.send(frame)
 
     async def _disconnect(self) -> None:
         self._socket = None
-        self._outgoing.clear()
         with suppress(OSError):
             await self._open.aclose()
 

@@ -3,6 +3,7 @@ is lost."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, Generic, TypeVar
 
@@ -48,7 +49,7 @@ class Overrun(BrokenOff):
     """Nobody reads; the daemon need not go on."""
 
 
-class Inbox(Generic[T]):
+class Inbox(ABC, Generic[T]):
     takes_a_place = True  # among the commands that may run at the same time
 
     def __init__(self, name: str) -> None:
@@ -59,21 +60,21 @@ class Inbox(Generic[T]):
         self._events: deque[T] = deque()
         self._error: MongarsError | None = None
 
-    def command(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> dict[str, Any]: ...
 
     def stop(self) -> list[dict[str, Any]]:
         """What ends it at the daemon."""
         return [{"type": "response.cancel", "id": self.name}]
 
+    @abstractmethod
     def take(self, kind: str, event: bytes) -> None:
         """Raises NotUnderstood, BrokenOff, and what an error event says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reopened(self, resumed: bool, running: bool) -> list[dict[str, Any]]:
         """There is a connection again, to the same session or to a new one; is the command one of those that run?
         What is to be sent besides commands."""
-        raise NotImplementedError
 
     def gap(self, gap: Gap) -> None:
         """Events are lost, and may be this command's. The connection is new."""

@@ -67,7 +67,7 @@ class SessionState:
         self.last = 0  # number of the last event
         self.dead: MongarsError | None = None  # why there will be no connection any more
         self._open = False
-        self._settled = 0  # the number of the event with which it is known what became of every command
+        self._settles: int | None = None  # the event with which it is known what became of every command
         self._made = 0
         self._inboxes: dict[str, Inbox[Any]] = {}
         self._extra: deque[dict[str, Any]] = deque()  # to be sent besides the inboxes' commands
@@ -124,19 +124,10 @@ class SessionState:
         if self._inboxes.pop(inbox.name, None) and inbox.sent:
             self._extra.extend(inbox.stop() if not self._nodes or not isinstance(inbox, Node) else [])
 
-    def due(self) -> list[str]:
-        """Frames to send now; they count as sent."""
-        if not self._open:
-            return []
-        commands = list(self._extra)
-        self._extra.clear()
-        running = sum(inbox.sent and inbox.takes_a_place for inbox in self._inboxes.values())
-        for inbox in self._inboxes.values():
-            if inbox.due and (running < MOST_RUNNING or not inbox.takes_a_place):
-                inbox.sent = True
-                running += inbox.takes_a_place
-                commands.append(inbox.command())
-        return [msgspec.json.encode(command).decode() for command in commands]
+    def due(self) -> str | None:
+        """The next frame to send; it counts as sent, and no other does: who sends it may be cancelled."""
+        command = self._command() if self._open else None
+        return msgspec.json.encode(command).decode() if command else None
 
     # what happens
 
@@ -182,6 +173,16 @@ class SessionState:
         for inbox in list(self._inboxes.values()):
             self.drop(inbox)
 
+    def _command(self) -> dict[str, Any] | None:
+        if self._extra:
+            return self._extra.popleft()
+        full = sum(inbox.sent and inbox.takes_a_place for inbox in self._inboxes.values()) >= MOST_RUNNING
+        for inbox in self._inboxes.values():
+            if inbox.due and not (full and inbox.takes_a_place):
+                inbox.sent = True
+                return inbox.command()
+        return None
+
     @property
     def _nodes(self) -> list[Node]:
         """The daemon tells a session once, whoever wants to know."""
@@ -199,7 +200,7 @@ class SessionState:
         self._open = True
         if not opened.resumed:
             self.last = 0
-        self.name, self._settled = opened.session, opened.last
+        self.name, self._settles = opened.session, opened.last
         for inbox in self._inboxes.values():
             self._extra.extend(inbox.reopened(opened.resumed, inbox.name in opened.running))
 
@@ -210,7 +211,8 @@ class SessionState:
                 inbox.gap(gap)
 
     def _settle(self) -> None:
-        if self.last >= self._settled:
+        if self._settles is not None and self.last >= self._settles:
+            self._settles = None
             for inbox in self._inboxes.values():
                 inbox.settle()
         # Ids may be other ones now, and what has ended is nobody's command any more.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, suppress
 from random import Random
@@ -52,7 +51,6 @@ class Session:
         self._random, self._sleep, self._clock = random, sleep, clock
         self._state = SessionState()
         self._socket: ClientConnection | None = None
-        self._outgoing: deque[str] = deque()  # due, but not on its way yet: Ctrl-C may come between two
         self._open = ExitStack()
 
     def __enter__(self) -> Session:
@@ -125,14 +123,12 @@ class Session:
         if self._socket:
             from websockets.exceptions import ConnectionClosed
 
-            self._outgoing.extend(self._state.due())
             with suppress(ConnectionClosed):  # whoever reads learns of it
-                while self._outgoing:
-                    self._socket.send(self._outgoing.popleft())
+                while frame := self._state.due():
+                    self._socket.send(frame)
 
     def _disconnect(self) -> None:
         self._socket = None
-        self._outgoing.clear()
         with suppress(OSError):
             self._open.close()
 
