@@ -26,7 +26,7 @@ setup-dev: .venv/.dev
 
 test: lint types layers unit integration ## everything CI runs
 
-check: lint types layers quick ## the ordinary loop, under two minutes; `make check TOGETHER=` runs one test at a time
+check: lint types layers quick ## the ordinary loop, about two minutes; `make check TOGETHER=` runs one test at a time
 
 lint: setup-dev
 	$(BIN)/ruff check .
