@@ -107,6 +107,22 @@ def test_a_seed_repeats_and_another_differs(client: openai.OpenAI) -> None:
     assert len(set(texts)) > 1
 
 
+def test_a_seed_repeats_whatever_was_asked_in_between(client: openai.OpenAI) -> None:
+    """A longer prompt's tiles hold the question's own beginning, rounded otherwise."""
+    fields: dict[str, Any] = {"seed": 7, "max_tokens": 24, "logprobs": True}
+    sampling = {"cache_prompt": False, "temperature": 1}
+    longer = [{"role": "user", "content": f"{QUESTION[0]['content']} {'And of Spain? ' * 40}"}]
+
+    def answer() -> list[tuple[str, float]]:
+        completion = chat(client, **fields, extra_body=sampling)
+        assert completion.usage.prompt_tokens_details.cached_tokens == 0
+        return [(token.token, token.logprob) for token in completion.choices[0].logprobs.content]
+
+    before = answer()
+    chat(client, messages=longer, max_tokens=1)
+    assert answer() == before
+
+
 def test_stop_strings_end_the_answer_before_them(client: openai.OpenAI) -> None:
     whole = chat(client, max_tokens=40).choices[0].message.content or ""
     stop = whole[8:12]
