@@ -93,9 +93,11 @@ class Housekeeping:
             log.error("the backup failed: %s", error.message)
 
     def _make(self) -> Path:
+        now = self._clock.wall()
+        backups.settle_times(self._directory, now)
         if not self._database.open:
             raise StorageUnavailable(self._database.trouble)
-        target = self._directory / backups.name(self._clock.wall())
+        target = self._directory / backups.name(now)
         try:
             with closing(self._database.separate()) as connection:
                 made = backups.make(connection, target)

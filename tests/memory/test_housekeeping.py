@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +50,23 @@ async def test_nothing_written_nothing_copied(memory: Memory, clock: FakeClock, 
     clock.advance(2 * 86_400)
     await house.look()
     assert len(listed(tmp_path / "backups")) == 2
+
+
+async def test_backups_made_while_the_clock_was_ahead_are_no_longer_the_newest(memory: Memory, tmp_path: Path) -> None:
+    clock = FakeClock(wall=time.time())  # the real one dates what is made
+    house = Housekeeping(memory.database, clock, at=lambda: "03:30", keep=lambda: 3)
+    (tmp_path / "backups").mkdir()
+    ahead = [tmp_path / "backups" / f"mongars-2038-01-0{day}-033000.db" for day in (1, 2, 3)]
+    for day, path in enumerate(ahead):
+        path.write_bytes(b"")
+        os.utime(path, (clock.wall() + 4e8 + day, clock.wall() + 4e8 + day))
+    for _ in range(3):
+        await house.look()
+        clock.advance(60)
+    made, *older = listed(tmp_path / "backups")  # one of them in three minutes, and it stays
+    assert made not in ahead
+    assert older == [ahead[2], ahead[1]]
+    assert all(path.stat().st_mtime < clock.wall() for path in older)
 
 
 async def test_retention_by_age_and_by_bytes_touches_one_account_only(memory: Memory, clock: FakeClock) -> None:
