@@ -44,14 +44,14 @@ _SECRET = 32  # bytes, as many as HS256 makes
 class Access:
     """`known`: the table is what the file holds. Writes raise StorageUnavailable, and change the table when stored."""
 
-    def __init__(self, state: Path, database: Database, clock: Clock, passwords: Passwords | None = None) -> None:
+    def __init__(self, state: Path, database: Database, clock: Clock) -> None:
         self._marker = state / MARKER
         self._database, self._clock = database, clock
-        self.passwords = passwords or Passwords()
+        self.passwords = Passwords()
         self._keys: dict[bytes, Key] = {}
         self._logins: dict[str, Login] = {}
         self._used: dict[str, float] = {}  # not in the file yet
-        self._newest = 0.0
+        self._newest, self._since = 0.0, clock.monotonic()  # a wall time that had been by then
         self._marked = self._marker.exists()
         self._storing: set[asyncio.Task[None]] = set()
         self.token_secret = b""  # b"" = there was never a user
@@ -69,8 +69,9 @@ class Access:
         return "keys were made here, but the database holds none: make one with `mongarsctl keys create`"
 
     def now(self) -> float:
-        """Wall time, but never before a time that is known to be past: a board may boot in 1970."""
-        return max(self._clock.wall(), self._newest)
+        """Wall time, but never before a time that is known to be past, and never standing still: a board may boot in
+        1970."""
+        return max(self._clock.wall(), self._newest + self._clock.monotonic() - self._since)
 
     async def load(self) -> None:
         """Read the file into the table. Raises StorageUnavailable."""
@@ -88,6 +89,7 @@ class Access:
         self._newest = max(
             (time for key in self._keys.values() for time in (key.created, key.used or 0.0)), default=self._newest
         )
+        self._since = self._clock.monotonic()
         if (self._keys or self._logins) and not self._marked:
             self._mark()
         self.known = True
@@ -134,7 +136,7 @@ class Access:
             scopes=check_scopes(tuple(scopes)),
             name=name,
             created=now,
-            expires=None if lasts is None else now + lasts,
+            expires=None if lasts is None else self.now() + lasts,
         )
         row = (key.id, account, _hash(text), " ".join(key.scopes), name, now, key.expires)
 

@@ -84,6 +84,22 @@ async def test_expired_keys_stay_expired_on_a_board_without_a_clock(tmp_path: Pa
         await again.close()
 
 
+async def test_a_clock_that_is_behind_makes_keys_that_live_as_long_as_they_should(tmp_path: Path) -> None:
+    memory = await opened(tmp_path)
+    await memory.access.create_key("first", account="a")
+    await memory.close()
+    clock = FakeClock(wall=0.0)
+    again = await opened(tmp_path, clock)
+    try:
+        short = await again.access.create_key("short", account="a", lasts=60)
+        clock.advance(59)
+        assert again.access.find(short.text)
+        clock.advance(2)
+        assert again.access.find(short.text) is None
+    finally:
+        await again.close()
+
+
 async def test_the_last_use_is_written_rarely(tmp_path: Path) -> None:
     clock = FakeClock()
     memory = await opened(tmp_path, clock)
