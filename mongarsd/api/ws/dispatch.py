@@ -46,6 +46,11 @@ class Dispatcher:
             if not text:
                 raise BadRequest("send text frames: a message is a JSON object")
             wanted = command(data)
+            if isinstance(wanted, CreateResponse | ReplayConversation):
+                reader = self._session.reader
+                await self._session.place()
+                if self._session.reader is not reader:
+                    return None  # who reads now was told what runs: no more than that
             return self._do(wanted)
         except MongarsError as error:
             name = (wanted.id or "") if wanted else name_of(data)

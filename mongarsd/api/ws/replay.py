@@ -36,6 +36,10 @@ class Replay:
     def stop(self) -> None:
         self._stop.ask()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stop.asked
+
     async def _items(self) -> None:
         left, name = self._wanted.limit, self._wanted.conversation
         while left and self._more:

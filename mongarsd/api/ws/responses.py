@@ -46,6 +46,10 @@ class Respond:
     def stop(self) -> None:
         self._stop.ask()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stop.asked
+
     async def _send(self, events: Sequence[Said]) -> None:
         self._said = True
         await self._session.send([one.data for one in events], self._name)

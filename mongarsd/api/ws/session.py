@@ -41,6 +41,11 @@ class Running(Protocol):
         """End soon: say a last word, and store what is to be stored."""
         ...
 
+    @property
+    def stopped(self) -> bool:
+        """It was asked to end."""
+        ...
+
 
 class Reader(Protocol):
     """A socket as its session sees it."""
@@ -121,6 +126,12 @@ class Session:
             raise BadRequest(f"id: {name} is the id of a command that still runs", param="id")
         if len(self._running) >= MOST_RUNNING:
             raise Busy(f"{MOST_RUNNING} commands of this session are running; wait for one, or cancel it")
+
+    async def place(self) -> None:
+        """Wait, where none is free, for one of a command that was stopped: it still has its last word to say."""
+        ending = [task for work, task in self._running.values() if work.stopped]
+        if ending and len(self._running) >= MOST_RUNNING:
+            await asyncio.wait(ending, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
 
     def start(self, name: str, work: Running) -> None:
         """Raises BadRequest, Busy."""

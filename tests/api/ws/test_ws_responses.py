@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from fakes.pool import until
 from fakes.sockets import Socket, text_of
 from msgspec import structs
 
+from mongarsd.api.ws.dispatch import Dispatcher
 from mongarsd.api.ws.session import MOST_RUNNING
 from mongarsd.ground.errors import Busy, ErrorInfo
 from mongarsd.ground.job import FinishReason
@@ -129,6 +131,54 @@ async def test_several_run_beside_each_other_but_not_too_many_nor_two_of_a_name(
         ended = 0
         while ended < MOST_RUNNING:
             ended += (await socket.event())["type"] == "response.completed"
+
+
+async def test_a_command_that_was_stopped_gives_its_place_to_the_next(memory: Memory) -> None:
+    """It is still being stored then."""
+    made_one = await memory.conversations.create("local", [])
+    async with board(FakeExecutor(hold="decode"), memory) as made, made.connect() as socket:
+        for number in range(MOST_RUNNING):
+            await begin(socket, f"c{number}")
+        await until(lambda: made.executor.running == MOST_RUNNING)
+        for number in range(MOST_RUNNING):
+            await socket.send("response.cancel", f"c{number}")
+            await socket.send("conversation.replay", f"r{number}", conversation=made_one.id)
+        ends = []
+        while len(ends) < 2 * MOST_RUNNING:
+            event = await socket.event()
+            assert event["type"] != "error", event
+            ends += [event["type"]] * (event["type"] in ("response.cancelled", "conversation.replayed"))
+        assert ends.count("response.cancelled") == MOST_RUNNING
+
+
+class Ending:
+    """A command that was stopped, and ends when it is told to."""
+
+    lasting, stopped = False, True
+
+    def __init__(self) -> None:
+        self.end = asyncio.Event()
+
+    async def run(self) -> None:
+        await self.end.wait()
+
+    def stop(self) -> None:
+        self.end.set()
+
+
+async def test_what_waits_for_a_place_is_not_begun_when_another_socket_reads() -> None:
+    async with board() as made, made.connect() as socket:
+        session = made.hub.sessions[socket.session]
+        commands = [Ending() for _ in range(MOST_RUNNING)]
+        for number, command in enumerate(commands):
+            session.start(f"c{number}", command)
+        message = b'{"type": "response.create", "id": "late", "response": {"model": "tiny", "input": "Hi"}}'
+        late = asyncio.create_task(Dispatcher(made.hub, session).take(message, text=True))
+        await asyncio.sleep(0)
+        async with made.connect(socket.session, socket.seq):
+            commands[0].end.set()
+            assert await late is None
+            assert session.running == [f"c{number}" for number in range(1, MOST_RUNNING)]
 
 
 async def test_a_conversation_goes_on_and_is_the_one_of_http(memory: Memory) -> None:
