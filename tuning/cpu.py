@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 
 from mongarsd.tuning.tree import Tree, parse_number
@@ -97,13 +95,11 @@ def performance_cpus(capacity: dict[int, int]) -> frozenset[int]:
     return frozenset(cpu for cpu, value in capacity.items() if value >= best * PERFORMANCE_SHARE)
 
 
-def read_cpu(tree: Tree, quota: float | None = None, affinity: Iterable[int] | None = None) -> Cpu:
-    """`affinity` overrides the kernel's own list of allowed CPUs."""
+def read_cpu(tree: Tree, quota: float | None = None) -> Cpu:
     folder = "sys/devices/system/cpu"
     info = parse_cpuinfo(tree.text("proc/cpuinfo"))
     online = parse_cpulist(tree.text(f"{folder}/online")) or info.processors or frozenset({0})
-    allowed = frozenset(affinity) if affinity is not None else _allowed(tree.text("proc/self/status"))
-    allowed = (allowed & online) or online
+    allowed = (_allowed(tree.text("proc/self/status")) & online) or online
     capacity = {cpu: tree.number(f"{folder}/cpu{cpu}/cpu_capacity") for cpu in sorted(online)}
     known = {cpu: value for cpu, value in capacity.items() if value is not None and value > 0}
     strong = performance_cpus(known) if len(known) == len(online) else frozenset[int]()

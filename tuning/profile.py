@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct, structs
@@ -22,35 +22,31 @@ class HardwareProfile(Struct, frozen=True, kw_only=True):
     memory: Memory = Memory()
     storage: Storage = Storage()
     gpu: Gpu | None = None
-    thermal_zones: tuple[str, ...] = ()
 
 
 def read_profile(
     root: Path = Path("/"),
     *,
     state_dir: Path | None = None,
-    affinity: Iterable[int] | None = None,
     power_mode: Callable[[], str] | None = None,
     tree: Tree | None = None,
 ) -> HardwareProfile:
     """Read the board. Never raises: what cannot be read is unknown.
 
-    `state_dir` is where the models lie (for the kind of storage), `affinity` overrides the CPUs this process may use,
-    `power_mode` is asked on a Jetson whose files do not tell (see `jetson.jtop_power_mode`), `tree` stands for `root`.
+    `state_dir` is where the models lie (for the kind of storage), `power_mode` is asked on a Jetson whose files do not
+    tell (see `jetson.jtop_power_mode`), `tree` stands for `root`.
     """
     tree = Tree(root) if tree is None else tree
     limits = read_limits(tree)
     board = read_board(tree, parse_cpuinfo(tree.text("proc/cpuinfo")))
     if board.family is Family.JETSON and not board.power_mode and power_mode is not None:
         board = structs.replace(board, power_mode=power_mode())
-    zones = (tree.text(path) for path in tree.glob("sys/class/thermal/thermal_zone*/type"))
     return HardwareProfile(
         board=board,
-        cpu=read_cpu(tree, limits.cpus, affinity),
+        cpu=read_cpu(tree, limits.cpus),
         memory=read_memory(tree, limits),
         storage=read_storage(tree, PurePosixPath(state_dir or "/")),
         gpu=read_gpu(tree, board),
-        thermal_zones=tuple(zone for zone in zones if zone),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from mongarsd.ground.job import Job
 from mongarsd.inference.engine.base import BLOCK, Prompt, Row
@@ -24,10 +24,10 @@ from mongarsd.inference.worker.protocol import Load, ModelInfo
 class LlamaBackend:
     """Not thread-safe, but `prompt` and `pieces` may be called from another thread while a step is computed."""
 
-    def __init__(self, load: Load, progress: Callable[[float], None] | None = None) -> None:
+    def __init__(self, load: Load) -> None:
         """Load the model and allocate its cells. Raises InvalidModel, DoesNotFit, StartError."""
         self._samplers: weakref.WeakSet[LlamaSampler] = weakref.WeakSet()
-        self._model = Model(load.path, gpu_layers=load.gpu_layers, progress=progress)
+        self._model = Model(load.path, gpu_layers=load.gpu_layers)
         try:
             self._vocabulary = Vocabulary(self._model.vocab)
             self._prompts = Prompts(self._vocabulary, self._model.template, load.context)

@@ -25,26 +25,15 @@ DRAFTED = MOST_STREAMS * LONGEST_DRAFT
 class Context:
     """`slots` sequences of `context` cells each. Not thread-safe. `close()` before its model."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        slots: int,
-        context: int,
-        decode_threads: int,
-        prefill_threads: int,
-        unified: bool = False,
-    ) -> None:
-        """Allocate the cells. Raises DoesNotFit.
-
-        `unified=False` gives each sequence a buffer of its own, so that a row scans its own cells only: 1.3 times
-        faster decoding at 1, 4 and 8 streams of 1,000 tokens, 1.1 times at 200 (x86, one thread, SmolLM2-135M).
-        """
+    def __init__(self, model: Model, *, slots: int, context: int, decode_threads: int, prefill_threads: int) -> None:
+        """Allocate the cells. Raises DoesNotFit."""
         self._lib = lib = load_library()
         params = lib.llama_context_default_params()
         params.n_ctx = slots * context
         params.n_seq_max = slots
-        params.kv_unified = unified
+        # Each sequence has a buffer of its own, so that a row scans its own cells only: 1.3 times faster decoding at
+        # 1, 4 and 8 streams of 1,000 tokens, 1.1 times at 200 (x86, one thread, SmolLM2-135M).
+        params.kv_unified = False
         params.n_batch = MAX_BATCH
         params.n_ubatch = MICRO_BATCH
         # Only the last token of a row is sampled, and drafts. By default there is room for the logits of a whole

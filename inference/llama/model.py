@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import logging
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.llama.library import load_library, native_log
-from mongarsd.inference.models.gguf import READERS
+from mongarsd.inference.models.gguf import F16, READERS
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +18,8 @@ log = logging.getLogger(__name__)
 class Model:
     """The weights. `close()` after every context of it."""
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        gpu_layers: int = 0,
-        mmap: bool = True,
-        progress: Callable[[float], None] | None = None,
-    ) -> None:
-        """Load `path`; `progress` gets 0.0 to 1.0. Raises InvalidModel with the library's own reason."""
+    def __init__(self, path: str, *, gpu_layers: int = 0) -> None:
+        """Raises InvalidModel with the library's own reason."""
         self._lib = lib = load_library()
         if gpu_layers and not lib.llama_supports_gpu_offload():
             log.warning("gpu_layers = %d has no effect: this build of llama.cpp knows no GPU", gpu_layers)
@@ -36,10 +28,7 @@ class Model:
             raise InvalidModel(f"there is no model file {path}: pull the model again")
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
-        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
-        callback = lib.llama_progress_callback(_progress(progress)) if progress else None  # kept alive until loaded
-        if callback:
-            params.progress_callback = callback
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP
         native_log().forget()
         self.handle: Any = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
@@ -82,8 +71,8 @@ class Model:
         """The GGUF's own chat template; `llama_model_chat_template` would make one up for some models."""
         return self.metadata("tokenizer.chat_template")
 
-    def kv_bytes_per_token(self, element: int = 2) -> int:
-        """Of all layers, for K and V of `element` bytes each (f16). From the same metadata llama.cpp allocates by."""
+    def kv_bytes_per_token(self) -> int:
+        """Of all layers, K and V, f16. From the same metadata llama.cpp allocates by."""
         arch = self.architecture
         heads = self._lib.llama_model_n_head(self.handle) or 1
         size = self._lib.llama_model_n_embd(self.handle) // heads
@@ -92,7 +81,7 @@ class Model:
         kv_heads = _integers(self.metadata(f"{arch}.attention.head_count_kv")) or [heads]
         if len(kv_heads) < self.layers:
             kv_heads = kv_heads[:1] * self.layers
-        return element * (key[0] + value[0]) * sum(kv_heads[: self.layers])
+        return F16 * (key[0] + value[0]) * sum(kv_heads[: self.layers])
 
     def metadata(self, key: str) -> str | None:
         """A value of the GGUF header as text; arrays look like `[1, 2]`."""
@@ -107,14 +96,6 @@ class Model:
         if self.handle:
             self._lib.llama_model_free(self.handle)
             self.handle = None
-
-
-def _progress(report: Callable[[float], None]) -> Callable[[float, Any], bool]:
-    def callback(fraction: float, _user_data: Any) -> bool:
-        report(fraction)
-        return True  # go on loading
-
-    return callback
 
 
 def _integers(text: str | None) -> list[int]:

@@ -19,8 +19,6 @@ MAX_SMALL = 1 << 24  # heads, lengths, widths: what is larger is no model
 MAX_TEMPLATE = 1 << 18  # characters
 #: `general.type` of files that are parts of a model, not a model.
 PARTS = frozenset({"adapter", "imatrix", "mmproj"})
-
-
 #: Architectures that only read: no KV cells, and a vector for each token. T5's encoder is none: it needs other calls.
 READERS = frozenset(
     {
@@ -49,8 +47,6 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
     feed_forward_length: int
     purpose: Purpose
     causal: bool  # tokens see only those before them
-    head_count: int  # the largest of all layers
-    head_count_kv: int  # the largest of all layers
     kv_bytes_per_token: int  # all layers with cells, f16; those with a sliding window keep all of them, too
     state_bytes: int  # of a sequence, however long: its recurrent layers
     vocabulary: int  # tokens
@@ -114,8 +110,6 @@ def header_of(container: Container) -> GgufHeader:
         feed_forward_length=max(_per_layer(values, f"{architecture}.feed_forward_length", layers, 0), default=0),
         purpose=_purpose(container, architecture),
         causal=architecture not in READERS and values.get(f"{architecture}.attention.causal", True) is not False,
-        head_count=widest,
-        head_count_kv=max(heads_kv, default=0),
         kv_bytes_per_token=sum(attending) * (key + value) * F16,
         state_bytes=state,
         vocabulary=container.lengths.get("tokenizer.ggml.tokens", 0),

@@ -45,12 +45,9 @@ class _Held:
 
 
 class Indexes:
-    def __init__(
-        self, database: Database, clock: Clock, *, signs: Signs = rows.signs, budget: int = BUDGET, idle: float = IDLE
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, *, signs: Signs = rows.signs) -> None:
         """`signs` reads what an index holds."""
         self._database, self._clock, self._signs = database, clock, signs
-        self._budget, self._idle = budget, idle
         self._held: dict[str, _Held] = {}
         self.hits = self.misses = self.evictions = 0
 
@@ -106,8 +103,8 @@ class Indexes:
         now = self._clock.monotonic()
         by_use = sorted(self._held.items(), key=lambda item: item[1].used)
         for account, held in by_use:
-            idle = now - held.used > self._idle
-            if not held.lock.locked() and (idle or (self.size > self._budget and held is not by_use[-1][1])):
+            idle = now - held.used > IDLE
+            if not held.lock.locked() and (idle or (self.size > BUDGET and held is not by_use[-1][1])):
                 del self._held[account]
                 self.evictions += 1
 

@@ -9,7 +9,6 @@ Decisions use the header and the path exactly as they were sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -19,8 +18,6 @@ from mongarsd.api.errors import Handler
 from mongarsd.api.openai.keeping import CONVERSATION, STORED
 from mongarsd.api.parts import PARTS, Parts
 from mongarsd.ground.errors import BadRequest, Forbidden
-
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))(?::(?P<port>[0-9]{1,5}))?")
 _TARGET = re.compile(r"/[\x21-\x7e]*")

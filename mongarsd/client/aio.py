@@ -19,8 +19,6 @@ from mongarsd.client.refusal import Refused
 from mongarsd.client.stream import AsyncStream
 
 if TYPE_CHECKING:
-    from random import Random
-
     import aiohttp
 
     from mongarsd.client.session.aio import AsyncSession
@@ -68,13 +66,13 @@ class AsyncTransport:
             data = await _whole(response)
         return call.answer(data)
 
-    def session(self, *, patience: float = PATIENCE, random: Random | None = None) -> AsyncSession:
+    def session(self, *, patience: float = PATIENCE) -> AsyncSession:
         """As `Client.session`, for an `async with`."""
         from random import Random
 
         from mongarsd.client.session.aio import AsyncSession
 
-        chance = random or Random()  # noqa: S311  # of how long to wait
+        chance = Random()  # noqa: S311  # of how long to wait
         return AsyncSession(self, patience, chance, self._sleep, time.monotonic)
 
     async def _events(self, streamed: Streamed[T]) -> AsyncGenerator[T, None]:

@@ -21,7 +21,6 @@ from mongarsd.client.stream import Stream
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
-    from random import Random
 
     from mongarsd.client.session.sync import Session
 
@@ -67,14 +66,14 @@ class Transport:
             data = _whole(response)
         return call.answer(data)
 
-    def session(self, *, patience: float = PATIENCE, random: Random | None = None) -> Session:
+    def session(self, *, patience: float = PATIENCE) -> Session:
         """One WebSocket for many answers, for a `with`: it outlives its connections. `patience`: seconds that it tries
         to connect again before it gives up; the daemon goes on for 60."""
         from random import Random
 
         from mongarsd.client.session.sync import Session
 
-        chance = random or Random()  # noqa: S311  # of how long to wait
+        chance = Random()  # noqa: S311  # of how long to wait
         return Session(self, patience, chance, self._sleep, time.monotonic)
 
     def _events(self, streamed: Streamed[T]) -> Generator[T, None, None]:

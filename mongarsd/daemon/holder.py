@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+PROC = Path("/proc")
 LISTEN = "0A"  # include/net/tcp_states.h
 
 
-def holders(port: int, proc: Path = Path("/proc")) -> list[str]:
+def holders(port: int) -> list[str]:
     """ "name (process 123)" of each; empty when it belongs to another user and we are not root."""
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port, proc)}
-    return sorted({_name(fd.parents[1]) for fd in proc.glob("[0-9]*/fd/*") if _link(fd) in sockets}) if sockets else []
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    return sorted({_name(fd.parents[1]) for fd in PROC.glob("[0-9]*/fd/*") if _link(fd) in sockets}) if sockets else []
 
 
-def _inodes(port: int, proc: Path) -> Iterator[str]:
+def _inodes(port: int) -> Iterator[str]:
     for table in ("tcp", "tcp6"):
         try:
-            lines = (proc / "net" / table).read_text().splitlines()[1:]
+            lines = (PROC / "net" / table).read_text().splitlines()[1:]
         except OSError:
             continue
         for fields in (line.split() for line in lines):

@@ -57,5 +57,5 @@ class BarProgress:
         self._status, self._drawn = progress.status, line
 
 
-def default_progress(stream: TextIO = sys.stderr) -> Show:
-    return BarProgress(stream) if stream.isatty() else LogProgress()
+def default_progress() -> Show:
+    return BarProgress(sys.stderr) if sys.stderr.isatty() else LogProgress()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
@@ -36,9 +36,8 @@ def is_public(address: str) -> bool:
 class Policy:
     """The rules for one endpoint (the user's own choice, so it may be private; nobody it points to may)."""
 
-    def __init__(self, endpoint: URL, hosts: Sequence[str] = HUB_HOSTS) -> None:
+    def __init__(self, endpoint: URL) -> None:
         self.endpoint = endpoint
-        self._hosts = hosts
 
     def check_endpoint(self) -> None:
         """Raises ForbiddenHop when the endpoint itself is no https URL, nor an http one on the loopback."""
@@ -54,7 +53,7 @@ class Policy:
             raise ForbiddenHop(f"A redirect to {host or 'nowhere'} with credentials in it is not followed.")
         if url.scheme != "https" and not (url.scheme == "http" and local and self.endpoint.scheme == "http"):
             raise ForbiddenHop(f"A redirect to {url.scheme}://{host} is not followed: only https is.")
-        if not (same or local or any(host == known or host.endswith("." + known) for known in self._hosts)):
+        if not (same or local or any(host == known or host.endswith("." + known) for known in HUB_HOSTS)):
             raise ForbiddenHop(f"A redirect to {host} is not followed: it does not belong to the hub.")
         if _is_address(host) and not same and not local and not is_public(host):
             raise ForbiddenHop(f"A redirect to the private address {host} is not followed.")

@@ -62,10 +62,9 @@ def test_a_trimmed_sequence_goes_on_from_there(tiny: LlamaBackend) -> None:
     assert tiny.sampler(PROMPT, prompt).sample(0).token == expected[0]
 
 
-@pytest.mark.parametrize("unified", [False, True])
-def test_a_copy_trimmed_continues_like_its_source(tiny_path: Path, unified: bool) -> None:
+def test_a_copy_trimmed_continues_like_its_source(tiny_path: Path) -> None:
     model = Model(str(tiny_path))
-    context = Context(model, slots=3, context=256, decode_threads=1, prefill_threads=1, unified=unified)
+    context = Context(model, slots=3, context=256, decode_threads=1, prefill_threads=1)
     prompt = list(b"a long enough prompt to be shared")
 
     def best(sequence: int) -> list[float]:

@@ -20,14 +20,6 @@ def test_facts_come_from_the_file(tiny_path: Path) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("mmap", [True, False])
-def test_progress_ends_at_one(tiny_path: Path, mmap: bool) -> None:
-    seen: list[float] = []
-    Model(str(tiny_path), mmap=mmap, progress=seen.append).close()
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
-
-
 def test_gpu_layers_without_a_gpu_are_ignored_aloud(tiny_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = Model(str(tiny_path), gpu_layers=99)
     if not model._lib.llama_supports_gpu_offload():

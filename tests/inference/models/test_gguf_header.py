@@ -40,8 +40,6 @@ def test_facts() -> None:
         feed_forward_length=0,
         purpose="chat",
         causal=True,
-        head_count=4,
-        head_count_kv=2,
         kv_bytes_per_token=2 * 2 * (16 + 16) * 2,
         state_bytes=0,
         vocabulary=4,
