@@ -1,1 +1,1 @@
-"""`mongarsctl`: node, chat, models. Talks to the daemon over HTTP and imports nothing of the project but the ground."""
+"""`mongarsctl`: commands over the Python client; imports nothing else of the project but the ground."""
