@@ -16,6 +16,7 @@ from mongarsd.api.front import Front
 from mongarsd.daemon import logs
 from mongarsd.daemon.address import Address
 from mongarsd.daemon.config import NO_KEY, Config
+from mongarsd.daemon.descriptors import allow
 from mongarsd.daemon.footprint import settle
 from mongarsd.daemon.listen import bind_all, bind_control, bind_ollama, bound_address, control_path
 from mongarsd.daemon.notify import Notifier, inherited_sockets
@@ -47,9 +48,10 @@ class Daemon:
         self._parts.callback(self._notifier.close)
 
     async def start(self) -> None:
-        """Raises StartError; then `close()` gives back what was taken."""
+        """Raises StartError, SettingsError; then `close()` gives back what was taken."""
         self._handle_signals()
         settings = self._config.settings
+        allow(settings.server.max_connections)
         tcp = self._hold(inherited_sockets() or bind_all(settings.server.listen))
         tcp += self._hold(bind_ollama([bound_address(sock) for sock in tcp], settings.server.ollama_port))
         control_file = control_path(settings.control.socket, os.environ, self._state)
@@ -139,6 +141,7 @@ class Daemon:
             config, applied, waiting = merge(self._config, self._load())
             if missing := self._missing_key(config):
                 raise SettingsError(missing)
+            allow(config.settings.server.max_connections)
         except SettingsError as error:
             for line in error.message.splitlines():
                 log.error("%s", line)
