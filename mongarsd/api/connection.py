@@ -1,8 +1,9 @@
 """One TCP or Unix connection, with what aiohttp's lacks: limits, a header time-out, and an end for stalled readers.
 
-A client that stops reading fills the socket's buffer, then the transport's; the transport pauses writing. If it does
-not resume within `write_timeout` the connection is cut, which cancels the handler, which closes the executor's
-iterator, which frees the slot. Nothing of this costs anything per token.
+A client that reads too slowly fills the socket's buffer, then the transport's; the transport pauses writing. Where the
+client takes next to nothing for `write_timeout` meanwhile, the connection is cut, which cancels the handler, which
+closes the executor's iterator, which frees the slot. One that is slow but reads is served for as long as it takes: how
+much waits for it is bounded, how long is not. Nothing of this costs anything per token.
 
 A header must be whole `header_timeout` after the connection was made, or after a later one began. What of it came with
 the request before counts as nothing: then KEEP_ALIVE ends the connection, as any idle one.
@@ -11,10 +12,13 @@ the request before counts as nothing: then KEEP_ALIVE ends the connection, as an
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import logging
 import math
 import socket
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -33,6 +37,10 @@ KEEP_ALIVE = 75.0
 LINGER = 2.0
 #: Bytes of answer the kernel may hold for one client. Its own choice is up to 4 MB: minutes of tokens, times 256.
 SEND_BUFFER = 128 * 1024
+#: Bytes a client must take within `write_timeout`: 34 a second, less than an answer needs that is told word by word.
+LEAST_READ = 1024
+#: Looks at what it takes within that time: so many, for what waits may grow a little between two of them.
+LOOKS = 6
 
 #: Requests sent ahead of their answers. From a few more on aiohttp stops reading, and would not see the client leave:
 #: its answer would keep a slot to the end.
@@ -64,7 +72,17 @@ class Deadline:
 class Connection(web.RequestHandler):
     """`parts.settings` is read at every use, so limits change with a reload."""
 
-    __slots__ = ("_address", "_admitted", "_connections", "_header", "_listener", "_parts", "_written")
+    __slots__ = (
+        "_address",
+        "_admitted",
+        "_connections",
+        "_header",
+        "_left",
+        "_listener",
+        "_moved",
+        "_parts",
+        "_written",
+    )
 
     def __init__(self, server: web.Server, parts: Parts, connections: Connections, listener: str) -> None:
         super().__init__(
@@ -81,7 +99,8 @@ class Connection(web.RequestHandler):
         self._address = ""
         self._admitted = False
         self._header = Deadline()  # runs while one is due
-        self._written = Deadline()  # runs while the client does not read
+        self._written = Deadline()  # runs while the client is behind
+        self._left, self._moved = 0, 0.0  # what waited for it when it was last seen to read, and when that was
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         settings = self._parts.settings.server
@@ -133,11 +152,26 @@ class Connection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._written.start(self._parts.settings.server.write_timeout, self._cut)
+        self._left, self._moved = unread(self.transport), self._loop.time()
+        self._look_again()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._written.stop()
+
+    def _look(self) -> None:
+        """Does the client take anything of what waits for it?"""
+        left = unread(self.transport)
+        if left <= self._left - LEAST_READ:
+            self._left, self._moved = left, self._loop.time()
+        self._left = max(self._left, left)  # what was written before the writer waits, and pings
+        if 0 < self._parts.settings.server.write_timeout <= self._loop.time() - self._moved:
+            self._cut()
+        else:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._written.start(self._parts.settings.server.write_timeout / LOOKS, self._look)
 
     def _cut(self) -> None:
         self._parts.http.stalled.add()
@@ -165,6 +199,14 @@ def address(transport: asyncio.BaseTransport | None) -> str:
     """The client's IP address; empty for a Unix socket."""
     peer: Any = transport.get_extra_info("peername") if transport else None
     return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def unread(transport: asyncio.BaseTransport | None) -> int:
+    """Bytes that were written and that the client's machine has not acknowledged; of a Unix socket, not read."""
+    if transport is None or (file := transport.get_extra_info("socket").fileno()) < 0:
+        return 0
+    held: tuple[int] = struct.unpack("i", fcntl.ioctl(file, termios.TIOCOUTQ, bytes(4)))  # SIOCOUTQ: tcp(7), unix(7)
+    return cast(asyncio.Transport, transport).get_write_buffer_size() + held[0]
 
 
 def trusts(networks: Sequence[str], address: str) -> bool:

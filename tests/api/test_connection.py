@@ -12,6 +12,8 @@ from fakes.executor import FakeExecutor
 from fakes.served import Served, serve
 from msgspec import structs
 
+from mongarsd.api import connection
+
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
     b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -194,6 +196,44 @@ async def test_a_slow_reader_that_reads_is_served() -> None:
                 size += len(chunk)
                 await asyncio.sleep(0.02)
         assert size > 500 * 4096
+
+
+@pytest.mark.parametrize(("path", "last"), [("/v1/completions", b"[DONE]"), ("/api/generate", b'"done":true')])
+async def test_a_slow_reader_is_served_though_one_write_takes_longer_than_the_time_out(
+    path: str, last: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it, some 160 KB, takes it a second."""
+    monkeypatch.setattr(connection, "SEND_BUFFER", 16 * 1024)
+    executor = FakeExecutor(["x" * 4096] * 50)
+    loop = asyncio.get_running_loop()
+    async with serve(executor, write_timeout=0.4) as served:
+        with contextlib.closing(socket.socket()) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, served.address)
+            body = b'{"model": "tiny", "prompt": "x", "stream": true}'
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+            await loop.sock_sendall(sock, head.encode() + b"%d\r\n\r\n%b" % (len(body), body))
+            told = b""
+            while last not in told[-2000:]:
+                more = await loop.sock_recv(sock, 1500)
+                assert more, "it was cut"
+                told += more
+                await asyncio.sleep(0.01)
+        assert told.count(b"x") >= 50 * 4096
+        assert served.parts.http.stalled[()] == 0
+
+
+async def test_pings_are_no_progress() -> None:
+    executor = FakeExecutor(["x" * 4096] * 5000)
+    async with serve(executor, write_timeout=0.3, ping_interval=0.01) as served:
+        with contextlib.closing(socket.socket()) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(served.address)
+            body = b'{"prompt": "x", "stream": true}'
+            sock.sendall(POST.replace(b'15\r\n\r\n{"prompt": "x"}', b"%d\r\n\r\n%b" % (len(body), body)))
+            await until(lambda: served.parts.http.stalled[()] == 1)
+            await until(lambda: executor.running == 0)
 
 
 async def test_a_client_that_sends_far_ahead_cannot_leave_its_job_behind() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import WSMsgType, web
 
+from mongarsd.api.connection import unread
 from mongarsd.api.ws import envelope
 from mongarsd.api.ws.closing import CLIENT, FLOOD, LOST, TOO_LARGE, Reason
 from mongarsd.api.ws.dispatch import Dispatcher
@@ -16,9 +18,20 @@ HEARTBEAT = 30.0  # seconds
 MAX_MESSAGE = 1024 * 1024  # bytes
 
 
+class _Patient(web.WebSocketResponse):
+    """A ping waits behind all that was written before it: until the client has taken that, its pong is not overdue. Who
+    takes nothing is cut by its connection."""
+
+    def _pong_not_received(self) -> None:
+        if self._req is not None and unread(self._req.transport):
+            self._pong_response_cb = asyncio.get_running_loop().call_later(HEARTBEAT / 2, self._pong_not_received)
+        else:
+            super()._pong_not_received()
+
+
 def upgrade() -> web.WebSocketResponse:
     """Without deflate, which takes up to 300 kB a socket."""
-    return web.WebSocketResponse(heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
+    return _Patient(heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
 
 
 class Socket:
@@ -85,8 +98,8 @@ class Socket:
             pass  # the reading loop ends too
 
     async def _close(self, reason: Reason) -> None:
-        """Without waiting for a reader that may never read: the connection ends when its buffer is empty, or when it
-        was full for `server.write_timeout`."""
+        """Without waiting for a reader that may never read: the connection ends when its buffer is empty, or when
+        nothing of it was taken for `server.write_timeout`."""
         await self._ws.close(code=reason.code, message=reason.text.encode(), drain=False)
 
     def _why(self) -> Reason:

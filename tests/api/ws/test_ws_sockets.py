@@ -21,9 +21,11 @@ from fakes.sockets import connect, ticket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mongarsd.api import connection
 from mongarsd.api.app import make_admin_app, make_app
 from mongarsd.api.front import Front
 from mongarsd.api.ws import hub, session
+from mongarsd.api.ws import socket as sockets
 from mongarsd.api.ws.dispatch import MOST_REFUSED
 from mongarsd.api.ws.log import MOST
 from mongarsd.api.ws.socket import MAX_MESSAGE
@@ -303,6 +305,31 @@ async def test_a_replay_that_nobody_reads_is_cut_like_any_answer_and_goes_on_whe
                 items.append(told["item"])
         assert [one["content"][0]["text"] for one in items] == [one.content for one in turns[-len(items) :]]
         assert len(items) > 50
+
+
+async def test_a_slow_reader_that_reads_gets_all_and_its_pong_may_wait(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it takes longer than both time-outs."""
+    monkeypatch.setattr(connection, "SEND_BUFFER", 16 * 1024)
+    monkeypatch.setattr(sockets, "HEARTBEAT", 0.2)
+    turns = [NewTurn(role="user", content=str(number) * 30_000) for number in range(10)]
+    conversation = (await memory.conversations.create("local", turns)).id
+    loop = asyncio.get_running_loop()
+    async with board(memory=memory, write_timeout=0.4) as made:
+        given = await ticket(*made.at)
+        with contextlib.closing(socket.socket()) as raw:
+            replay = {"type": "conversation.replay", "id": "r", "conversation": conversation}
+            await stall(raw, made.served.address, given, json.dumps(replay).encode())
+            told = b""
+            while b"conversation.replayed" not in told[-2000:]:
+                more = await loop.sock_recv(raw, 2000)
+                assert more, "it was closed"
+                told += more
+                await asyncio.sleep(0.01)
+            assert told.count(b"conversation.item") == 10
+            await until(lambda: made.closes("lost") == 1)  # now nothing is before the pong that it does not send
+        assert made.served.parts.http.stalled[()] == 0
 
 
 async def test_large_events_do_not_close_a_reader_that_reads() -> None:
