@@ -73,17 +73,19 @@ class Disk:
     def open(self) -> None:
         """Look at what is there. Foreign files, orphans and what exceeds the budget are removed."""
         budget, self._ledger.budget = self._ledger.budget, 1 << 62
+        now = self._clock()
         for found in sorted(scan(self._root), key=lambda found: found.position):
+            used = min(found.used, now)  # what is dated ahead, by a clock that was wrong, would be kept for years
             taken, _ = self._ledger.add(
-                found.key, found.parent, size=_taken(found.size), position=found.position, now=found.used
+                found.key, found.parent, size=_taken(found.size), position=found.position, now=used
             )
             if taken and found.size > OVERHEAD:
                 self._paths[found.key] = found.path
-                self._marked[found.key] = found.used
+                self._marked[found.key] = used
             else:
                 self._forget(self._ledger.remove(found.key))
                 _unlink(found.path)
-        self._drop(self._ledger.shrink(budget, self._clock()))
+        self._drop(self._ledger.shrink(budget, now))
 
     def get(self, key: bytes) -> bytes | None:
         """The block; None when it is not there, or not what was written: then it is removed, and what follows it."""

@@ -187,6 +187,20 @@ def test_what_another_model_left_ages_out(tmp_path: Path) -> None:
     assert disk.evictions == 1
 
 
+def test_what_a_clock_that_was_ahead_left_ages_out(tmp_path: Path) -> None:
+    old, *others = (chain([letter] * BLOCK)[0] for letter in range(3))
+    assert make_disk(tmp_path).put(*old)
+    (found,) = scan(tmp_path)
+    os.utime(found.path, (9e9, 9e9))
+    now = 1e9
+    disk = Disk(tmp_path, SPACE, budget=8192, writes=DailyWrites(tmp_path / "w", 1 << 20), clock=lambda: now)
+    disk.open()
+    for other in others:
+        now += 1
+        assert disk.put(*other)
+    assert [key in disk for key, *_ in (old, *others)] == [False, True, True]
+
+
 def test_a_disk_that_refuses_costs_only_the_tier(tmp_path: Path) -> None:
     disk = make_disk(tmp_path)
     (tmp_path / SPACE.hex()).write_text("in the way")
