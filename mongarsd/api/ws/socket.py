@@ -18,7 +18,7 @@ HEARTBEAT = 30.0  # seconds
 MAX_MESSAGE = 1024 * 1024  # bytes
 
 
-class _Patient(web.WebSocketResponse):
+class Beating(web.WebSocketResponse):
     """A ping waits behind all that was written before it: until the client has taken that, its pong is not overdue. Who
     takes nothing is cut by its connection."""
 
@@ -28,14 +28,19 @@ class _Patient(web.WebSocketResponse):
         else:
             super()._pong_not_received()
 
+    def beat_no_more(self) -> None:
+        """Call at the end: where the client reset the connection, aiohttp leaves the timer of the next ping, and that
+        holds all of the request."""
+        self._cancel_heartbeat()
 
-def upgrade() -> web.WebSocketResponse:
+
+def upgrade() -> Beating:
     """Without deflate, which takes up to 300 kB a socket."""
-    return _Patient(heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
+    return Beating(heartbeat=HEARTBEAT, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
 
 
 class Socket:
-    def __init__(self, hub: Hub, session: Session, ws: web.WebSocketResponse) -> None:
+    def __init__(self, hub: Hub, session: Session, ws: Beating) -> None:
         """`ws`: prepared."""
         self._hub, self._session, self._ws = hub, session, ws
         self._reason: Reason | None = None
@@ -50,6 +55,7 @@ class Socket:
             await self._read()
         finally:
             writer.cancel()
+            self._ws.beat_no_more()
             self._session.detach(self)
             self._hub.left(self._session)
             metrics.sockets.set(metrics.sockets[()] - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import socket
@@ -78,6 +79,20 @@ async def test_a_ticket_needs_what_every_request_needs() -> None:
         ):
             async with ask(url, **request) as answer:
                 assert answer.status == status, await answer.text()
+
+
+def held() -> int:
+    gc.collect()
+    return sum(isinstance(one, sockets.Beating) for one in gc.get_objects())
+
+
+async def test_nothing_is_left_of_a_connection_that_was_reset() -> None:
+    async with board() as made:
+        for _ in range(3):
+            async with made.connect() as client:
+                client.ws._response.connection.transport.abort()  # type: ignore[union-attr]
+        await until(lambda: made.closes("lost") == 3)
+        await until(lambda: not held())
 
 
 async def test_strangers_pages_get_no_socket() -> None:
