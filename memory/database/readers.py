@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ class Readers:
     async def lend(self) -> AsyncIterator[aiosqlite.Connection]:
         """One transaction's view: all that is read inside is of the same moment."""
         async with self._slots:
-            connection = self._free.pop() if self._free else await aiosqlite.Connection(self._open, iter_chunk_size=64)
+            connection = self._free.pop() if self._free else await self._opened()
             try:
                 await connection.execute("BEGIN")
                 yield connection
@@ -36,6 +37,15 @@ class Readers:
             else:
                 self._free.append(connection)
 
+    async def _opened(self) -> aiosqlite.Connection:
+        """What opens for a cancelled caller is closed again: aiosqlite would forget it, open."""
+        opening = asyncio.create_task(_open(aiosqlite.Connection(self._open, iter_chunk_size=64)))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.shield(_close(opening))
+            raise
+
     async def close(self) -> None:
         """Waits for those that are lent."""
         self._closed = True
@@ -45,3 +55,12 @@ class Readers:
             await self._free.pop().close()
         for _ in range(self._most):
             self._slots.release()
+
+
+async def _open(connection: aiosqlite.Connection) -> aiosqlite.Connection:
+    return await connection
+
+
+async def _close(opening: asyncio.Task[aiosqlite.Connection]) -> None:
+    with contextlib.suppress(sqlite3.Error, OSError):  # there was nothing to open
+        await (await opening).close()
