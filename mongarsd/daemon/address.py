@@ -6,6 +6,8 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+from mongarsd.ground.loopback import is_loopback
+
 _IPV6 = r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]"
 _NAME = r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
 _ADDRESS = re.compile(rf"(?:{_IPV6}|{_NAME}):(\d{{1,5}})", re.ASCII)
@@ -21,10 +23,7 @@ class Address(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Only for this machine? A name other than localhost could be anything, so it is not."""
-        try:
-            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        return is_loopback(self.host) or self.host.lower() == "localhost"
 
 
 def parse(text: str) -> Address:

@@ -15,7 +15,8 @@ from mongarsd.daemon.address import parse
         ("0.0.0.0:8420", "0.0.0.0", 8420, False),
         ("[::]:8420", "::", 8420, False),
         ("[fe80::1%eth0]:8420", "fe80::1%eth0", 8420, False),
-        ("[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1, False),
+        ("[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1, True),
+        ("[::ffff:10.0.0.1]:1", "::ffff:10.0.0.1", 1, False),
         ("pi.local:8420", "pi.local", 8420, False),
     ],
 )

@@ -11,6 +11,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from mongarsd.ground.errors import SourceUnavailable
+from mongarsd.ground.loopback import is_loopback
 
 #: The hub, and the content networks that it redirects to.
 HUB_HOSTS = ("huggingface.co", "hf.co", "xethub.hf.co")
@@ -69,7 +70,7 @@ class Policy:
     @staticmethod
     def _local(url: URL) -> bool:
         host = url.host or ""
-        return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+        return host == "localhost" or is_loopback(host)
 
 
 def _is_address(host: str) -> bool:

@@ -60,7 +60,14 @@ def test_endpoint_must_be_https(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["https://huggingface.co", "https://10.0.0.5", "http://localhost:1", "http://[::1]:1"]
+    "endpoint",
+    [
+        "https://huggingface.co",
+        "https://10.0.0.5",
+        "http://localhost:1",
+        "http://[::1]:1",
+        "http://[::ffff:127.0.0.1]:1",
+    ],
 )
 def test_good_endpoints(endpoint: str) -> None:
     Policy(URL(endpoint)).check_endpoint()
