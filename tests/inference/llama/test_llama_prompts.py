@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"text": ""}, "prompt"),
         ({}, "prompt"),
         ({"text": "a", "produced": (262,)}, "produced"),
-        ({"messages": (user("a"),), "template_args": nested(900)}, "messages"),
+        ({"messages": (user("a"),), "template_args": nested(sys.getrecursionlimit())}, "messages"),
     ],
 )
 def test_what_is_no_prompt_is_refused(tiny: LlamaBackend, fields: dict[str, Any], param: str) -> None:
