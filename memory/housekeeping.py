@@ -65,12 +65,16 @@ class Housekeeping:
                     log.info("retention: %d conversations went", gone)
             except MongarsError as error:
                 log.warning("retention: %s", error.message)
-        newest = backups.listed(self._directory)
-        last = max(self._looked, newest[0].stat().st_mtime if newest else 0.0)
-        if due(self._clock.wall(), last, self._at()):
-            self._looked = self._clock.wall()
-            if not self._unchanged(newest):
-                await self._nightly()
+        try:
+            if self._wanted():
+                await self.backup()
+        except MongarsError as error:
+            log.error("the backup failed: %s", error.message)
+        except OSError as error:  # a card that fails is no reason to end
+            words = f"the backups cannot be read: {error}"
+            if self.trouble != words:
+                log.error("%s", words)
+            self.trouble = words
 
     async def backup(self) -> Path:
         """Now. Raises StorageFull, DatabaseDamaged, StorageUnavailable, Busy."""
@@ -86,25 +90,28 @@ class Housekeeping:
         log.info("backup: %s, %d bytes", made, made.stat().st_size)
         return made
 
-    async def _nightly(self) -> None:
-        try:
-            await self.backup()
-        except MongarsError as error:
-            log.error("the backup failed: %s", error.message)
-
     def _make(self) -> Path:
         now = self._clock.wall()
-        backups.settle_times(self._directory, now)
-        if not self._database.open:
-            raise StorageUnavailable(self._database.trouble)
         target = self._directory / backups.name(now)
         try:
+            backups.settle_times(self._directory, now)
+            if not self._database.open:
+                raise StorageUnavailable(self._database.trouble)
             with closing(self._database.separate()) as connection:
                 made = backups.make(connection, target)
+            backups.prune(self._directory, self._keep())
         except (sqlite3.Error, OSError) as error:
             raise translate(error, target) or error from error
-        backups.prune(self._directory, self._keep())
         return made
+
+    def _wanted(self) -> bool:
+        """It is time, and something was written since the newest one. Raises OSError."""
+        now, newest = self._clock.wall(), backups.listed(self._directory)
+        last = max(self._looked, newest[0].stat().st_mtime if newest else 0.0)
+        if not due(now, last, self._at()):
+            return False
+        self._looked = now
+        return not self._unchanged(newest)
 
     def _unchanged(self, newest: tuple[Path, ...]) -> bool:
         """Not a byte was written since the newest backup."""

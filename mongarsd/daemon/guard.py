@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mongarsd.ground.clock import Clock
+from mongarsd.ground.errors import MongarsError
 from mongarsd.ground.metrics import Metrics
 from mongarsd.inference.pool.status import WorkerStatus
 from mongarsd.tuning.guard import Guard, Holdings, Measure, Order
@@ -63,8 +64,12 @@ class MemoryGuard:
         idle = self._pool.idle()
         holdings = Holdings(caches=self._pool.caches, slots=any(worker.slots > 1 for worker in idle), idle=bool(idle))
         order = self._guard.decide(self._clock.monotonic(), self._read(), holdings)
-        if order is not None:
+        if order is None:
+            return
+        try:
             await self._obey(order, idle)
+        except MongarsError as error:  # meanwhile a job came, or the model's file went: the next look decides anew
+            log.info("memory: %s; %s", order.why, error.message)
 
     def warning(self) -> str:
         if not self._guard.why:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from fakes.daemon_process import MODEL, running
 from msgspec import structs
 
 from mongarsd.daemon.guard import MemoryGuard
 from mongarsd.daemon.limits import Limits
 from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.errors import Conflict
 from mongarsd.ground.metrics import Metrics
 from mongarsd.inference.pool.plan import WorkerPlan
 from mongarsd.inference.pool.status import WorkerStatus
@@ -114,6 +116,19 @@ async def test_slots_come_back_when_memory_does() -> None:
     await scene.live(CALM + 2, CALM_BOARD)
     assert scene.pool.told == ["shrink", "old 1", "old 2"]
     assert scene.guard.warning() == ""
+
+
+async def test_who_comes_to_an_idle_model_first_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(name: str) -> bool:
+        raise Conflict(f"The model {name} is still answering")
+
+    scene = Scene()
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.pool, "unload", busy)
+        await scene.live(60, SHORT)
+    assert scene.pool.told == ["shrink", "old 1"]
+    await scene.live(60, SHORT)
+    assert scene.pool.told == ["shrink", "old 1", "unload old", "unload new"]
 
 
 class Model:

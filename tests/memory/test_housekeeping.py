@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,6 +13,7 @@ from mongarsd.ground.clock import FakeClock
 from mongarsd.memory.conversations.export import export
 from mongarsd.memory.conversations.retention import retain
 from mongarsd.memory.conversations.types import NewTurn
+from mongarsd.memory.database import backups
 from mongarsd.memory.database.backups import listed
 from mongarsd.memory.housekeeping import Housekeeping, due
 from mongarsd.memory.room import Memory
@@ -67,6 +70,28 @@ async def test_backups_made_while_the_clock_was_ahead_are_no_longer_the_newest(m
     assert made not in ahead
     assert older == [ahead[2], ahead[1]]
     assert all(path.stat().st_mtime < clock.wall() for path in older)
+
+
+async def test_a_card_that_fails_is_told_and_the_next_look_goes_on(
+    memory: Memory, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    house = Housekeeping(memory.database, clock, at=lambda: "03:30", keep=lambda: 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(backups, "listed", fails)
+        for _ in range(3):
+            await house.look()
+    assert house.trouble == "the backups cannot be read: [Errno 5] Input/output error"
+    assert [record.message for record in caplog.records] == [house.trouble]
+    with monkeypatch.context() as patch:
+        patch.setattr(backups, "prune", fails)
+        await house.look()
+    assert "failed to read or write" in house.trouble
+    clock.advance(86_400)
+    await house.look()
+    assert house.trouble == ""
 
 
 async def test_retention_by_age_and_by_bytes_touches_one_account_only(memory: Memory, clock: FakeClock) -> None:
