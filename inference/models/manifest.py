@@ -98,7 +98,8 @@ def manifest_path(root: Path, name: str) -> Path:
 
 
 def read_manifest(root: Path, name: str) -> InstalledModel | None:
-    """None if nothing has this name. A damaged manifest or a missing blob gives a model with a `problem`."""
+    """None if nothing has this name. A manifest that is damaged or cannot be read, or a missing blob, gives a model
+    with a `problem`."""
     path = manifest_path(root, name)
     try:
         with path.open("rb") as file:
@@ -106,10 +107,12 @@ def read_manifest(root: Path, name: str) -> InstalledModel | None:
         modified = path.stat().st_mtime
     except FileNotFoundError:
         return None
+    except OSError as error:
+        return _unreadable(name, path, f"cannot be read ({error}): give it to mongarsd's user, or pull the model again")
     try:
         blob = msgspec.json.decode(data, type=Blob)
     except msgspec.MsgspecError as error:
-        return _unreadable(name, path, str(error))
+        return _unreadable(name, path, f"is damaged ({error}): pull it again")
     file_path = store_path(root, Kind.BLOB, blob.digest)
     return InstalledModel(
         name=name,
@@ -143,7 +146,7 @@ def _without_base(root: Path, name: str, blob: Blob) -> str:
     return base.problem
 
 
-def _unreadable(name: str, path: Path, reason: str) -> InstalledModel:
+def _unreadable(name: str, path: Path, how: str) -> InstalledModel:
     return InstalledModel(
         digest="",
         size=0,
@@ -160,5 +163,5 @@ def _unreadable(name: str, path: Path, reason: str) -> InstalledModel:
         name=name,
         path=path,
         modified=0.0,
-        problem=f"The entry of {name} is damaged ({reason}): pull it again.",
+        problem=f"The entry of {name} {how}.",
     )

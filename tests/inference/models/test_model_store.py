@@ -113,6 +113,19 @@ async def test_broken_blob_is_reported_and_the_rest_works(scene: Scene, fault: s
     assert store.resolve("bad").path.read_bytes() == SMALLER
 
 
+async def test_a_manifest_that_cannot_be_read_is_told_and_nothing_is_deleted(scene: Scene) -> None:
+    await pull(scene.store())
+    (manifest,) = scene.files("manifests")
+    aside = manifest.rename(manifest.with_suffix(".aside"))
+    manifest.mkdir()
+    store = scene.store()
+    with pytest.raises(InvalidModel, match=r"cannot be read \(.*Is a directory.*\): give it to mongarsd's user"):
+        store.resolve("model")
+    manifest.rmdir()
+    aside.rename(manifest)
+    assert store.resolve("model").path.exists()
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"digest":"../../etc/passwd"}', b"\xff", b"x" * 100_000])
 async def test_damaged_manifest_is_reported_and_nothing_is_deleted(scene: Scene, text: bytes) -> None:
     await pull(scene.store())
