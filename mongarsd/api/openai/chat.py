@@ -27,7 +27,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _decoder)
     model, order = accept(parts, account(request), body)
     jobs = chat_jobs(body, order)
-    kept = await keep(request, body, jobs[0].messages or (), model.name)
+    kept = await keep(request, body, model.name)
     jobs, memory = await with_memories(parts.memory, body.memory, jobs)
     head = Head.new(COMPLETION, parts.clock.wall(), model.name, parts.version)
     if kept:

@@ -61,14 +61,17 @@ def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
     first = _job(request, order, request.max_completion_tokens or request.max_tokens)
     first = msgspec.structs.replace(
         first,
-        messages=_with_preset(
-            tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages)), order.preset
-        ),
+        messages=_with_preset(tuple(map(_as_templates_know_it, sent(request))), order.preset),
         template_args=args,
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
         **chat_form(request),
     )
     return _choices([first], request.n or 1)
+
+
+def sent(request: ChatRequest) -> tuple[Message, ...]:
+    """The messages in the client's own roles. Raises BadRequest."""
+    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(request.messages))
 
 
 def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
@@ -171,13 +174,17 @@ def _message(message: ChatMessage, path: str) -> Message:
     if message.content is None and message.role != "assistant":
         raise BadRequest(f"{path}.content: required, and missing", param=f"{path}.content")
     return Message(
-        role="system" if message.role == "developer" else message.role,
+        role=message.role,
         content=_text(message.content, f"{path}.content"),
         name=message.name,
         reasoning=message.reasoning_content,
         tool_calls=tuple(_tool_call(c, f"{path}.tool_calls[{i}]") for i, c in enumerate(message.tool_calls or ())),
         tool_call_id=message.tool_call_id,
     )
+
+
+def _as_templates_know_it(message: Message) -> Message:
+    return msgspec.structs.replace(message, role="system") if message.role == "developer" else message
 
 
 def _text(content: str | list[ContentPart] | None, path: str) -> str:

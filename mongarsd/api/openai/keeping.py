@@ -17,6 +17,7 @@ from msgspec import structs
 
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, finish_word
+from mongarsd.api.openai.jobs import sent
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.api.openai.usage import timings
 from mongarsd.api.parts import PARTS, Parts
@@ -40,7 +41,7 @@ TITLE = 80
 MAX_METADATA = 16  # as OpenAI's
 MAX_VALUE = 512
 MAX_CHAT = 128  # letters of a chat's name; Open WebUI's have 36
-_ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
+_ROLES: dict[str, Role] = {"system": "system", "developer": "developer", "user": "user", "assistant": "assistant"}
 
 
 class Kept:
@@ -106,9 +107,9 @@ def answer_of(name: str) -> str:
     return "msg_" + name.removeprefix(COMPLETION)
 
 
-async def keep(request: web.Request, body: ChatRequest, messages: Sequence[Message], model: str) -> Kept | None:
-    """None unless the request wants to be stored. Raises NotFound, BadRequest."""
-    parts = request.app[PARTS]
+async def keep(request: web.Request, body: ChatRequest, model: str) -> Kept | None:
+    """None unless the request wants to be stored. What a preset adds is not. Raises NotFound, BadRequest."""
+    parts, messages = request.app[PARTS], sent(body)
     chat = _chat(request, messages) if body.store is None and parts.settings.memory.trust_chat_ids else ""
     if not (body.store or chat):
         return None

@@ -7,8 +7,10 @@ from typing import Any
 import openai
 import pytest
 from fakes.served import Served
+from msgspec import structs
 
 from mongarsd.ground.job import Delta, ToolCall
+from mongarsd.ground.preset import Preset
 from mongarsd.memory.room import Memory
 
 GONE = "chatcmpl-0"
@@ -131,3 +133,26 @@ async def test_metadata_is_required_where_it_is_all_that_can_be_changed(keeping:
     refused = await keeping.json("POST", f"/v1/chat/completions/{GONE}", 400, json={})
     assert "metadata" in refused["error"]["message"]
     await keeping.json("POST", f"/v1/chat/completions/{GONE}", 400, json={"metadata": {"a": 1}})
+
+
+async def test_what_a_preset_adds_is_not_stored(keeping: Served) -> None:
+    tiny = keeping.models.models["tiny"]
+    preset = Preset(model=tiny.digest, system="You are Mario.")
+    keeping.models.models["mario"] = structs.replace(tiny, name="mario", preset=preset)
+    async with library(keeping) as api:
+        first = await api.chat.completions.create(model="mario", messages=turn("Hi"), store=True)
+        messages = await api.chat.completions.messages.list(first.id)
+        assert [one.role for one in messages.data] == ["user"]
+    assert [one.role for one in keeping.executor.jobs[0].messages or ()] == ["system", "user"]
+
+
+async def test_messages_are_found_in_the_roles_they_were_sent_in(keeping: Served) -> None:
+    asked: list[Any] = [{"role": "developer", "content": "Be brief."}, *turn("Hi")]
+    async with library(keeping) as api:
+        first = await api.chat.completions.create(model="tiny", messages=asked, store=True)
+        messages = await api.chat.completions.messages.list(first.id)
+        assert [(one.role, one.content) for one in messages.data] == [("developer", "Be brief."), ("user", "Hi")]
+        conversation = ((await api.chat.completions.retrieve(first.id)).model_extra or {})["conversation_id"]
+        items = await api.conversations.items.list(conversation, order="asc")
+        assert [one.role for one in items.data if one.type == "message"] == ["developer", "user", "assistant"]
+    assert [one.role for one in keeping.executor.jobs[0].messages or ()] == ["system", "user"]  # as templates know it
