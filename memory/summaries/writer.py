@@ -57,10 +57,11 @@ class Writer:
         except StorageUnavailable as error:  # told elsewhere
             self.trouble = error.message
             return SOON
-        except MongarsError as error:
-            if self.trouble != error.message:
-                log.warning("long conversations are not summarised: %s", error.message)
-            self.trouble = error.message
+        except (MongarsError, OSError) as error:
+            words = error.message if isinstance(error, MongarsError) else str(error)
+            if self.trouble != words:
+                log.warning("long conversations are not summarised: %s", words)
+            self.trouble = words
             self._failures += 1
             return float(min(RETRY * 2 ** min(self._failures - 1, 10), SELDOM))
         self.trouble, self._failures = "", 0

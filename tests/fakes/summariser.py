@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from mongarsd.ground.errors import MongarsError
 from mongarsd.memory.summaries.types import Written
 
 
@@ -14,7 +13,7 @@ class FakeSummariser:
     def __init__(self, tokens: int = 256) -> None:
         self.tokens = tokens
         self.read: list[str] = []
-        self.fail: MongarsError | None = None
+        self.fail: Exception | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
 
     def context(self) -> int:

@@ -153,12 +153,13 @@ async def test_what_is_deleted_while_it_is_summarised_is_not_stored(node: Node) 
     assert node.writer.written == 0
 
 
+@pytest.mark.parametrize("failure", [Busy("the queue is full"), OSError("the queue is full")])
 async def test_a_failure_waits_longer_each_time_and_tells_no_words(
-    node: Node, caplog: pytest.LogCaptureFixture
+    node: Node, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await node.talk(ROUNDS)
-    node.model.fail = Busy("the queue is full")
+    node.model.fail = failure
     waits = [await node.writer.look() for _ in range(20)]
     assert waits[:3] == [writer.RETRY, 2 * writer.RETRY, 4 * writer.RETRY]
     assert max(waits) == writer.SELDOM
