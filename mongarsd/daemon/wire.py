@@ -119,7 +119,10 @@ class Engines:
         return model.digest if model.kind == kind else ""
 
     def _llama_facts(self, digest: str) -> ModelFacts | None:
-        model = self.store.resolve(digest)
+        try:
+            model = self.store.resolve(digest)
+        except MongarsError:  # its file is gone: whoever starts it again is told so
+            return None
         return facts(model) if model.format == "gguf" and model.kind == "chat" else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -174,3 +176,23 @@ def test_the_real_daemon_gives_slots_back_says_so_and_still_answers(tmp_path: Pa
         (warning,) = daemon.admin("/admin/status")["warnings"]
         assert "memory is short: only 31 MB are free" in warning
         assert daemon.chat(daemon.connect(), max_tokens=5).status == 200
+
+
+def test_the_daemon_outlives_a_worker_killed_for_memory_whose_file_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    kills = tmp_path / "proc/vmstat"
+    kills.write_text("oom_kill 0")
+    with running(env={"FAKE_BOARD": str(tmp_path)}) as daemon:
+        daemon.wait_told("STATUS=ready")
+        (found,) = daemon.admin("/admin/status")["models"]
+        for blob in (daemon.state / "models/blobs").iterdir():
+            blob.unlink()
+        kills.write_text("oom_kill 1")
+        os.kill(found["pid"], signal.SIGKILL)
+        limit = time.monotonic() + 20
+        while "was killed by SIGKILL" not in daemon.log:
+            assert time.monotonic() < limit, daemon.log
+            time.sleep(0.05)
+        status, said = daemon.get("/readyz")
+        assert (status, "is missing: pull it again" in said["checks"]["model"]) == (503, True)
+        assert "died" not in daemon.log
