@@ -39,10 +39,10 @@ layers: setup-dev
 	$(BIN)/lint-imports
 
 quick: setup-dev
-	$(BIN)/pytest -m "not integration and not slow" $(TOGETHER)
+	$(BIN)/pytest --ignore tests/integration -m "not integration and not slow" $(TOGETHER)
 
 unit: setup-dev
-	$(BIN)/pytest -m "not integration" $(TOGETHER)
+	$(BIN)/pytest --ignore tests/integration -m "not integration" $(TOGETHER)
 
 integration: setup-dev
 	$(BIN)/pytest -m integration
