@@ -1,10 +1,10 @@
-"""`status` answers within 0.4 s, the interpreter's start included: what it does not import is why."""
+"""`status` takes 0.4 s of a processor, the interpreter's start included: what it does not import is why."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 from fakes.control_daemon import FakeDaemon
 
@@ -37,12 +37,18 @@ def test_status_imports_nothing_heavy(daemon: FakeDaemon) -> None:
     assert [name for name in modules if any(name == heavy or name.startswith(heavy + ".") for heavy in HEAVY)] == []
 
 
-def test_status_answers_within_400_ms(daemon: FakeDaemon) -> None:
+def test_status_takes_400_ms_of_a_processor(daemon: FakeDaemon) -> None:
     command = [sys.executable, "-c", "from mongarsd.ctl.main import main; main()"]
     command += ["status", "--socket", str(daemon._server.server_address)]
     taken = [9.9]
-    while min(taken) > 0.4 and len(taken) < 10:  # the best of a few: other programs share the machine
-        begin = time.perf_counter()
+    while min(taken) > 0.4 and len(taken) < 4:  # other programs share its caches
+        begin = processor_time()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        taken.append(time.perf_counter() - begin)
+        taken.append(processor_time() - begin)
     assert min(taken) < 0.4
+
+
+def processor_time() -> float:
+    """Seconds, of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
