@@ -10,6 +10,7 @@ shut that no key ever guarded before.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import hashlib
 import logging
 import secrets
@@ -37,6 +38,8 @@ PREFIX = "mg-"  # what logs are searched for, to be redacted
 MOST = 1000
 #: Seconds between two writes of when keys were used.
 FLUSH = 60.0
+#: Seconds: a clock that is further behind what the keys say is wrong, or it was when they said it.
+AHEAD = 86_400.0
 _TOKEN = "token"  # noqa: S105  # the name of a row
 _SECRET = 32  # bytes, as many as HS256 makes
 
@@ -64,6 +67,12 @@ class Access:
 
     @property
     def warning(self) -> str:
+        if self.known and self._newest - self._clock.wall() > AHEAD:
+            newest = datetime.date.fromtimestamp(self._newest)
+            return (
+                f"a key was made or used on {newest}, which is to come: set the clock, or if it is right revoke the "
+                "keys that are dated so (`mongarsctl keys list`); until then keys and tokens expire too early"
+            )
         if not self.known or self._keys or self._logins or not self._marked:
             return ""
         return "keys were made here, but the database holds none: make one with `mongarsctl keys create`"
@@ -86,9 +95,7 @@ class Access:
         self._keys = {row[0]: _key(row[1:]) for row in keys}
         self._logins = {row[0]: _login(row) for row in users}
         self.token_secret = token[0][0] if token else b""
-        self._newest = max(
-            (time for key in self._keys.values() for time in (key.created, key.used or 0.0)), default=self._newest
-        )
+        self._newest = self._dated(self._newest)
         self._since = self._clock.monotonic()
         if (self._keys or self._logins) and not self._marked:
             self._mark()
@@ -162,6 +169,7 @@ class Access:
         def gone(_: object) -> None:
             self._keys.pop(digest, None)
             self._used.pop(key.id, None)
+            self._newest = min(self._newest, self._dated())  # it may have been made while the clock was ahead
 
         await self._store(lambda connection: connection.execute("DELETE FROM keys WHERE id = ?", (key.id,)), gone)
         return key
@@ -245,6 +253,10 @@ class Access:
             if key.id in used:
                 self._keys[digest] = structs.replace(key, used=used[key.id])
         self._used = {key: at for key, at in self._used.items() if used.get(key) != at}
+
+    def _dated(self, default: float = 0.0) -> float:
+        """The latest time in the table."""
+        return max((time for key in self._keys.values() for time in (key.created, key.used or 0.0)), default=default)
 
     def _user(self, name: str) -> Login:
         if (login := self._logins.get(name)) is None:

@@ -84,6 +84,25 @@ async def test_expired_keys_stay_expired_on_a_board_without_a_clock(tmp_path: Pa
         await again.close()
 
 
+async def test_a_key_made_while_the_clock_was_ahead_is_told_until_it_is_revoked(tmp_path: Path) -> None:
+    memory = await opened(tmp_path)
+    short = await memory.access.create_key("short", account="a", lasts=60)
+    assert memory.access.warning == ""
+    await memory.close()
+    memory = await opened(tmp_path, FakeClock(wall=FakeClock().wall() + 4e8))
+    await memory.access.create_key("ahead", account="a")
+    await memory.close()
+    memory = await opened(tmp_path)
+    try:
+        assert "a key was made or used on 2036-07-" in memory.access.warning
+        assert memory.access.find(short.text) is None
+        await memory.access.revoke("ahead")
+        assert memory.access.warning == ""
+        assert memory.access.find(short.text)
+    finally:
+        await memory.close()
+
+
 async def test_a_clock_that_is_behind_makes_keys_that_live_as_long_as_they_should(tmp_path: Path) -> None:
     memory = await opened(tmp_path)
     await memory.access.create_key("first", account="a")
