@@ -7,6 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from mongarsd.ground.job import TokenLogprob
+
 T = TypeVar("T")
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -35,6 +37,7 @@ class Details(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_call_id: str = ""
     name: str = ""
     searched: Searched | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the text, where they were asked for; finite
 
 
 class NewTurn(Struct, frozen=True, kw_only=True):

@@ -84,8 +84,9 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return structs.replace(self, produced=produced)
 
 
-class TokenLogprob(Struct, frozen=True, omit_defaults=True):
-    """A token's log-probability before sampling, natural logarithm, and its best alternatives, best first."""
+class TokenLogprob(Struct, frozen=True, array_like=True):
+    """A token's log-probability before sampling, natural logarithm, and its best alternatives, best first. Stored with
+    answers too, so new fields come last and have defaults."""
 
     token: int
     piece: bytes  # may be part of a UTF-8 character

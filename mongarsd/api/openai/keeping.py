@@ -18,6 +18,7 @@ from msgspec import structs
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, finish_word
 from mongarsd.api.openai.jobs import sent
+from mongarsd.api.openai.logprobs import as_json_knows_it
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.api.openai.usage import timings
 from mongarsd.api.parts import PARTS, Parts
@@ -137,6 +138,7 @@ def answer_turn(node: str, model: str, collected: Collected, end: Finished) -> N
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in collected.calls
         ),
+        logprobs=tuple(map(as_json_knows_it, collected.logprobs)),
     )
     return NewTurn(role="assistant", content=collected.text, node=node, model=model, details=details)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from mongarsd.api.openai.answers import ChatLogprobs, CompletionLogprobs, ContentLogprob, TopLogprob
 from mongarsd.ground.job import TokenLogprob
 
@@ -42,6 +44,11 @@ class CompletionShape:
             if made.top_logprobs is not None:
                 made.top_logprobs.append({_text(piece, "bytes:"): finite(logprob) for _, piece, logprob in token.top})
         return made
+
+
+def as_json_knows_it(token: TokenLogprob) -> TokenLogprob:
+    top = tuple((number, piece, finite(logprob)) for number, piece, logprob in token.top)
+    return structs.replace(token, logprob=finite(token.logprob), top=top)
 
 
 def finite(logprob: float) -> float:

@@ -24,6 +24,7 @@ from mongarsd.api.openai.answers import (
 )
 from mongarsd.api.openai.files import Listed, listed, page_of
 from mongarsd.api.openai.keeping import MAX_METADATA
+from mongarsd.api.openai.logprobs import chat_logprobs
 from mongarsd.api.openai.responses.items import arguments_text
 from mongarsd.api.openai.responses.requests import Metadata
 from mongarsd.api.openapi import Route
@@ -125,12 +126,13 @@ def _completion(one: Completion) -> StoredCompletion:
         reasoning_content=details.reasoning or UNSET,
         tool_calls=calls or UNSET,
     )
+    logprobs = chat_logprobs(details.logprobs) if details.logprobs else None
     used = details.prompt_tokens, details.completion_tokens
     return StoredCompletion(
         id=one.id,
         created=int(one.created),
         model=turn.model,
-        choices=[ChatChoice(0, message, None, cast(FinishWord, details.finish_reason))],
+        choices=[ChatChoice(0, message, logprobs, cast(FinishWord, details.finish_reason))],
         usage=UsageObject(*used, sum(used), PromptDetails(details.cached_tokens)),
         metadata=one.metadata,
         conversation_id=turn.conversation,

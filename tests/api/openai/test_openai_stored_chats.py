@@ -135,6 +135,21 @@ async def test_metadata_is_required_where_it_is_all_that_can_be_changed(keeping:
     await keeping.json("POST", f"/v1/chat/completions/{GONE}", 400, json={"metadata": {"a": 1}})
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_log_probabilities_are_found_again(keeping: Served, stream: bool) -> None:
+    async with library(keeping) as api:
+        asked: dict[str, Any] = {"model": "tiny", "messages": turn("Hi"), "store": True, "top_logprobs": 2}
+        told = await api.chat.completions.create(**asked, logprobs=True)
+        name = told.id
+        if stream:
+            parts = await api.chat.completions.create(**asked, logprobs=True, stream=True)
+            (name,) = {part.id async for part in parts}
+        (found,) = (await api.chat.completions.retrieve(name)).choices
+        assert found == told.choices[0]
+        assert found.logprobs
+        assert found.logprobs.content
+
+
 async def test_what_a_preset_adds_is_not_stored(keeping: Served) -> None:
     tiny = keeping.models.models["tiny"]
     preset = Preset(model=tiny.digest, system="You are Mario.")

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from mongarsd.api.openai.jobs import Order, chat_jobs
 from mongarsd.api.openai.requests import ChatMessage, ChatRequest, NamedSchema, Options, ResponseFormat
+from mongarsd.api.openai.responses.items import LOGPROBS
 from mongarsd.api.openai.responses.requests import FileSearch, ResponseRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
@@ -128,7 +129,7 @@ def _file_search(tool: dict[str, Any], where: str) -> FileSearch:
 
 
 def _logprobs(body: ResponseRequest) -> bool:
-    return body.top_logprobs is not None or "message.output_text.logprobs" in (body.include or ())
+    return body.top_logprobs is not None or LOGPROBS in (body.include or ())
 
 
 def _renamed(text: str, places: Sequence[int]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 from aiohttp import web
 
@@ -29,7 +31,7 @@ async def list_conversation_items(request: web.Request) -> web.Response:
         after=after,
         limit=limit,
         newest_first=order == "desc",
-        results=_results(request),
+        include=included(request),
     )
     return json(item_list(items, more))
 
@@ -42,12 +44,12 @@ async def items_after(
     after: str,
     limit: int,
     newest_first: bool = False,
-    results: bool = False,
+    include: Container[str] = (),
 ) -> tuple[list[Item], bool]:
     """At most `limit` items that follow the item `after`, and whether there are more. Raises NotFound."""
 
     def parts(turn: Turn) -> list[Item]:
-        found = items_of(turn, results=results)
+        found = items_of(turn, include)
         return found[::-1] if newest_first else found
 
     items: list[Item] = []
@@ -71,7 +73,7 @@ async def create_conversation_items(request: web.Request) -> web.Response:
 async def get_conversation_item(request: web.Request) -> web.Response:
     name = request.match_info["item"]
     turn = await _turn(_store(request), whose(request), named(request), name)
-    return json(next(one for one in items_of(turn, results=_results(request)) if one.id == name))
+    return json(next(one for one in items_of(turn, included(request)) if one.id == name))
 
 
 async def delete_conversation_item(request: web.Request) -> web.Response:
@@ -91,10 +93,6 @@ async def _turn(store: Conversations, account: str, conversation: str, item: str
     if turn.conversation != conversation or all(one.id != item for one in items_of(turn)):
         raise no_item(item)
     return turn
-
-
-def _results(request: web.Request) -> bool:
-    return "file_search_call.results" in included(request)
 
 
 def _store(request: web.Request) -> Conversations:

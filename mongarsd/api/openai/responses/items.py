@@ -4,15 +4,20 @@ reasoning before it, function calls after it. The ids of all of them are made of
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from mongarsd.api.openai.answers import ContentLogprob
+from mongarsd.api.openai.logprobs import chat_logprobs
 from mongarsd.api.openai.responses.citations import Citation, citations
 from mongarsd.ground.errors import NotFound
 from mongarsd.memory.conversations.types import NewTurn, Turn
+
+#: What a client may ask for besides (`include`): the passages a search found, the log-probabilities of the text.
+RESULTS, LOGPROBS = "file_search_call.results", "message.output_text.logprobs"
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Kind = Literal["msg", "rs", "fs", "fc", "fco"]
@@ -104,8 +109,8 @@ def no_item(item: str) -> NotFound:
     return NotFound(f"there is no item {item[:80]!r}")
 
 
-def items_of(turn: NewTurn, *, results: bool = False, logprobs: list[ContentLogprob] | None = None) -> list[Item]:
-    """`results`: of a search in documents too. The last item of an answer that was cut is incomplete."""
+def items_of(turn: NewTurn, include: Container[str] = ()) -> list[Item]:
+    """`include`: RESULTS, LOGPROBS. The last item of an answer that was cut is incomplete."""
     details = turn.details
     if turn.role == "tool":
         output = CallOutputItem(id=item_id("fco", turn.id), call_id=details.tool_call_id, output=turn.content)
@@ -115,13 +120,14 @@ def items_of(turn: NewTurn, *, results: bool = False, logprobs: list[ContentLogp
     items: list[Item] = []
     found = details.searched
     if found:
-        shown = found.results if results else None
+        shown = found.results if RESULTS in include else None
         items.append(FileSearchItem(id=item_id("fs", turn.id), queries=found.queries, results=shown))
     if details.reasoning:
         items.append(ReasoningItem(id=item_id("rs", turn.id), content=[ReasoningText(details.reasoning)]))
     if turn.content or not (details.reasoning or details.tool_calls):
         marks = citations(turn.content, found.results) if found else []
-        text = OutputText(text=turn.content, annotations=marks, logprobs=logprobs or [])
+        logprobs = chat_logprobs(details.logprobs).content if LOGPROBS in include else []
+        text = OutputText(text=turn.content, annotations=marks, logprobs=logprobs)
         items.append(MessageItem(id=turn.id, role="assistant", content=[text], feedback=_rated(turn)))
     for number, call in enumerate(details.tool_calls):
         function = call.get("function") or {}
@@ -149,7 +155,7 @@ def without(turn: NewTurn, item: str) -> NewTurn | None:
         return None
     gone = items[number]
     if isinstance(gone, MessageItem):
-        content = ""
+        content, details = "", msgspec.structs.replace(details, logprobs=())
     elif isinstance(gone, ReasoningItem):
         details = msgspec.structs.replace(details, reasoning="")
     elif isinstance(gone, FileSearchItem):

@@ -10,7 +10,7 @@ from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import json
 from mongarsd.api.openai.files import page_of
 from mongarsd.api.openai.responses.answers import Response, ResponseDeleted
-from mongarsd.api.openai.responses.items import item_list, items_of, no_item
+from mongarsd.api.openai.responses.items import LOGPROBS, item_list, items_of, no_item
 from mongarsd.api.parts import PARTS
 from mongarsd.ground.errors import BadRequest
 from mongarsd.memory.accounts import account_id
@@ -22,11 +22,11 @@ _body = msgspec.json.Decoder(Response)
 
 
 async def get_response(request: web.Request) -> web.Response:
-    """?include[]=file_search_call.results"""
+    """?include[]=file_search_call.results. Log-probabilities are there if the request asked for them."""
     if request.query.get("stream", "false") != "false":
         raise BadRequest("stream: events are not kept; retrieve the whole response", param="stream")
     saved = await _saved(request)
-    output = items_of(saved.answer, results="file_search_call.results" in included(request))
+    output = items_of(saved.answer, [*included(request), LOGPROBS])
     return json(structs.replace(_body.decode(saved.body), output=output, conversation_id=saved.conversation))
 
 

@@ -12,14 +12,13 @@ from msgspec import structs
 
 from mongarsd.api.openai.answer import Collected, accept
 from mongarsd.api.openai.keeping import TITLE, answer_turn
-from mongarsd.api.openai.logprobs import chat_logprobs
 from mongarsd.api.openai.recalling import with_memories
 from mongarsd.api.openai.requests import MAX_MESSAGES
 from mongarsd.api.openai.responses.answers import Incomplete, Response, begun, cut, usage
 from mongarsd.api.openai.responses.chat import job_of, tools_of
 from mongarsd.api.openai.responses.events import Events
 from mongarsd.api.openai.responses.inputs import messages_of, told, turns_of, with_instructions, with_passages
-from mongarsd.api.openai.responses.items import items_of
+from mongarsd.api.openai.responses.items import LOGPROBS, RESULTS, items_of
 from mongarsd.api.openai.responses.references import resolved
 from mongarsd.api.openai.responses.requests import Named, ResponseRequest
 from mongarsd.api.openai.responses.searching import search
@@ -34,7 +33,6 @@ from mongarsd.memory.conversations.types import NewTurn, Searched, Turn, new_id
 
 log = logging.getLogger(__name__)
 
-_RESULTS = "file_search_call.results"
 #: What would change the answer and does not exist here is refused, never ignored.
 _REFUSED = {
     "background": "a response is computed while its client waits; to let others go first use priority: batch",
@@ -58,7 +56,7 @@ class Work:
         self._parts, self._body, self._job, self._response = parts, body, job, response
         self._given, self._found, self._shorten = given, found, shorten
         self._turn = new_id("msg")
-        self._results = _RESULTS in (body.include or ())
+        self._results = RESULTS in (body.include or ())
         self._collected = Collected()
         self._tokens = self._reasoning = 0  # of the answer, and of its reasoning
 
@@ -109,8 +107,7 @@ class Work:
             summarised_turns=self._shorten.turns or msgspec.UNSET,
         )
         conversation = await self._save(response, answer) if response.store else ""
-        logprobs = chat_logprobs(self._collected.logprobs).content
-        output = items_of(answer, results=self._results, logprobs=logprobs)
+        output = items_of(answer, (*(self._body.include or ()), LOGPROBS))  # they are there if they were asked for
         return structs.replace(
             response, output=output, store=bool(conversation), conversation_id=conversation or msgspec.UNSET
         )

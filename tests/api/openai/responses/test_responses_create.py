@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fakes.served import Served
 
+from mongarsd.api.openai.logprobs import NEVER
 from mongarsd.ground.errors import ErrorInfo
-from mongarsd.ground.job import Delta, FinishReason, ToolCall
+from mongarsd.ground.job import Delta, FinishReason, TokenLogprob, ToolCall
 from mongarsd.memory.documents.types import NewEntry
 from mongarsd.memory.room import Memory
 
@@ -55,6 +56,34 @@ async def test_a_text_is_answered_and_the_answer_kept(keeping: Served, memory: M
     (conversation,) = (await memory.conversations.list("local")).items
     assert (conversation.title, conversation.turns) == ("Hi", 2)
     assert (answer["conversation_id"], answer["conversation"]) == (conversation.id, None)
+
+
+async def test_log_probabilities_are_found_again_where_they_were_asked_for(keeping: Served) -> None:
+    never = TokenLogprob(1, b"\xf0", float("-inf"), ((2, b"a", float("-inf")),))
+    keeping.executor.deltas = [Delta(job="", tokens=(1,), text="Hello", logprobs=(never,))]
+    asked = {"include": ["message.output_text.logprobs"], "top_logprobs": 1}
+    answer = await respond(keeping, **asked)
+    (told,) = answer["output"][0]["content"][0]["logprobs"]
+    assert (told["logprob"], told["bytes"], told["top_logprobs"][0]["token"]) == (NEVER, [0xF0], "a")
+    assert await keeping.json("GET", f"/v1/responses/{answer['id']}") == answer
+    streaming = (await streamed(keeping, **asked))[-1]["response"]
+    assert streaming["output"][0]["content"] == answer["output"][0]["content"]
+    assert await keeping.json("GET", f"/v1/responses/{streaming['id']}") == streaming
+    items = f"/v1/conversations/{answer['conversation_id']}/items"
+    (item, _) = (await keeping.json("GET", items))["data"]
+    assert item["content"][0]["logprobs"] == []
+    (item, _) = (await keeping.json("GET", items + "?include[]=message.output_text.logprobs"))["data"]
+    assert item == answer["output"][0]
+
+
+async def test_log_probabilities_go_with_their_words(keeping: Served, memory: Memory) -> None:
+    known = TokenLogprob(1, b"Hello", -0.5)
+    keeping.executor.deltas = [Delta(job="", tokens=(1,), text="Hello", reasoning="Hm", logprobs=(known,))]
+    answer = await respond(keeping, top_logprobs=0)
+    conversation = answer["conversation_id"]
+    await keeping.json("DELETE", f"/v1/conversations/{conversation}/items/{answer['output'][1]['id']}")
+    turn = (await memory.conversations.turns("local", conversation)).items[-1]
+    assert (turn.content, turn.details.reasoning, turn.details.logprobs) == ("", "Hm", ())
 
 
 async def test_a_stream_tells_the_same_response(keeping: Served) -> None:
