@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,7 @@ from mongarsd.memory.room import Memory
 
 
 def ctl(daemon: DaemonProcess, *arguments: str, code: int = 0, stdin: str = "", **env: str) -> str:
-    program = [sys.executable, "-P", "-c", "from mongarsd.ctl.main import main; main()"]
-    place = () if "--url" in arguments else ("--socket", str(daemon.control))
-    done = subprocess.run(
-        [*program, *arguments, *place], capture_output=True, text=True, timeout=30, input=stdin, env=env or None
-    )
+    done = daemon.ctl(*arguments, stdin=stdin, **env)
     assert done.returncode == code, (done.stdout, done.stderr)
     return done.stdout + done.stderr
 

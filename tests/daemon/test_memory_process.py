@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -14,21 +12,7 @@ from fakes.daemon_process import DaemonProcess, running
 
 
 def ctl(daemon: DaemonProcess, *arguments: str) -> str:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-c",
-            "from mongarsd.ctl.main import main; main()",
-            "memory",
-            *arguments,
-            "--socket",
-            str(daemon.control),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    done = daemon.ctl("memory", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

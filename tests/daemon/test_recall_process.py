@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,9 +83,7 @@ def test_without_an_embedding_model_words_are_enough() -> None:
 
 
 def mongarsctl(daemon: DaemonProcess, *arguments: str) -> str:
-    program = [sys.executable, "-P", "-c", "from mongarsd.ctl.main import main; main()", "memory"]
-    env = {**os.environ, "MONGARSD_SOCKET": str(daemon.control)}
-    done = subprocess.run([*program, *arguments], env=env, capture_output=True, text=True, timeout=30, check=False)
+    done = daemon.ctl("memory", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -97,7 +92,6 @@ def test_mongarsctl() -> None:
     with running() as daemon:
         name = mongarsctl(daemon, "remember", "The cat is called Mia").strip()
         assert name in mongarsctl(daemon, "list")
-        assert name in mongarsctl(daemon, "search", "cat")
         assert json.loads(mongarsctl(daemon, "search", "cat", "--json"))["data"][0]["words"] == 1.0
         assert mongarsctl(daemon, "use", "--recall") == "recall: on\nremember: off\n"
         body = {"messages": [{"role": "user", "content": "What is the cat called?"}], "max_tokens": 2}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 from fakes.daemon_process import MODEL, running
 
-CTL = "from mongarsd.ctl.main import main; main()"
 SAYS = "8 slots of 4096 tokens need 71 MB, but only 60 MB may be used: 4 slots of 2048 tokens would fit"
 
 
@@ -24,7 +21,6 @@ def test_http_and_mongarsctl_say_what_would_fit() -> None:
         error = json.loads(response.read())["error"]
         assert (error["message"], error["code"]) == (SAYS, "does_not_fit")
         assert (error["have"], error["slots"], error["context"]) == (60_000_000, 4, 2048)
-        command = [sys.executable, "-c", CTL, "models", "load", MODEL, "--socket", str(daemon.control)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        done = daemon.ctl("models", "load", MODEL)
         assert done.returncode == 1
         assert SAYS in done.stderr

@@ -134,6 +134,17 @@ class DaemonProcess:
             response = connection.getresponse()
             return response.status, response.read()
 
+    def ctl(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """mongarsctl, over the control socket."""
+        return subprocess.run(
+            [sys.executable, "-P", "-c", "from mongarsd.ctl.main import main; main()", *arguments],
+            env={**os.environ, "MONGARSD_SOCKET": str(self.control), **env},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
     def chat(self, connection: http.client.HTTPConnection, **more: Any) -> http.client.HTTPResponse:
         """A long answer of exactly `max_tokens` tokens, streamed."""
         body = {"messages": [{"role": "user", "content": "go"}], "stream": True, "ignore_eos": True, **more}
