@@ -15,8 +15,25 @@ from mongarsd.ctl.terminal import RED, clean, paint
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+#: Options of commands that may also stand before the command, and whether a value follows.
+ANYWHERE = {"--socket": True, "--url": True, "--key": True, "--json": False}
+
+
 class Group(TyperGroup):
     """Prints the error of any command below it and exits with its code; Ctrl-C is an exit like any other."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._behind_the_command(ctx, args))
+
+    def _behind_the_command(self, ctx: Any, args: list[str]) -> list[str]:
+        """`--socket X models list` as `models list --socket X`: a command knows the option or says that it does not."""
+        front, rest = begins_with(args)
+        command: Any = self
+        depth = 0
+        while isinstance(command, TyperGroup) and depth < len(rest):
+            if (command := command.get_command(ctx, rest[depth])) is not None:
+                depth += 1
+        return [*rest[:depth], *front, *rest[depth:]] if depth else rest  # without a command there is help
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -28,6 +45,14 @@ class Group(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):  # Abort: in the middle of a question
             print(file=sys.stderr)
             raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def begins_with(args: list[str]) -> tuple[list[str], list[str]]:
+    """The options of ANYWHERE before the first other word, and the rest."""
+    end = 0
+    while end < len(args) and (name := args[end].partition("=")[0]) in ANYWHERE:
+        end += 2 if ANYWHERE[name] and args[end] == name else 1
+    return args[:end], args[end:]
 
 
 def make_app(help_text: str, epilog: str | None = None) -> typer.Typer:

@@ -39,6 +39,8 @@ Exit codes:
   0 done             3 no daemon answers    6 busy: try again
   1 did not work     4 no such thing        130 stopped by Ctrl-C
   2 wrong command    5 refused
+
+--socket, --url, --key and --json may stand before the command, too.
 """
 
 app = make_app(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +111,40 @@ def test_output_that_nobody_can_read_is_no_traceback(
     env = {"MONGARSD_SOCKET": str(daemon._server.server_address)}
     done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--socket {} --json status",
+        "--socket={} status --json",
+        "--json status --socket {}",
+        "--json --socket {} models list",
+        "models --socket {} list --json",
+        "--socket nowhere models --socket {} list --json",
+    ],
+)
+def test_options_of_every_command_may_stand_before_it(
+    line: str, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGARSD_SOCKET", "nowhere")
+    result = CliRunner().invoke(app, line.format(tmp_path / "control.sock").split())
+    assert result.exit_code == Exit.OK
+    assert json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("--json chat Hi", Exit.USAGE, "No such option: --json"),
+        ("--socket X fly", Exit.USAGE, "No such command 'fly'"),
+        ("--socket", Exit.USAGE, "Usage: mongarsctl"),
+        ("--socket X", Exit.USAGE, "Usage: mongarsctl"),
+        ("--socket X --version", Exit.OK, __version__),
+        ("--socket X models -h", Exit.OK, "Usage: mongarsctl models"),
+    ],
+)
+def test_what_stands_before_a_command_without_meaning(line: str, code: Exit, said: str) -> None:
+    result = CliRunner().invoke(app, line.split(), prog_name="mongarsctl")
+    assert result.exit_code == code
+    assert said in result.output
