@@ -35,8 +35,9 @@ from mongarsd.inference.models.attach import attach, base_of
 from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk
+from mongarsd.inference.models.installed import MANIFESTS, Installed
 from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
-from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, OPEN, Kind, name_from_file, store_path, valid_name
+from mongarsd.inference.models.names import DIGEST, OPEN, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report
 from mongarsd.inference.models.presets import Presets
 from mongarsd.inference.models.receive import Receiver, Requantize
@@ -47,7 +48,6 @@ from mongarsd.inference.models.threads import in_thread
 
 log = logging.getLogger(__name__)
 
-MANIFESTS = (Kind.MANIFEST, Kind.ADAPTER)
 KEEP_PARTIAL = 7 * 86_400  # seconds; a download nobody came back to in a week only takes up the card
 
 
@@ -66,11 +66,12 @@ class ModelStore:
     ) -> None:
         self._root = root
         self.catalogue = load_catalogue() if catalogue is None else catalogue
+        self._installed = Installed(root, self.catalogue)
         self._offline = offline
         self._disk = disk or Disk()
         self.presets = Presets(root, self._disk)
         self._source = source
-        self._receiver = Receiver(root, self._disk, requantize, self._known, source)
+        self._receiver = Receiver(root, self._disk, requantize, self._installed.known, source)
         self._pulls: dict[tuple[Origin, ...], Shared[Blob]] = {}
         self._changing = threading.Lock()  # manifests and the blobs they refer to change together
         (root / "models").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,13 +81,13 @@ class ModelStore:
 
     def installed(self) -> list[InstalledModel]:
         """By name; those with a `problem` too."""
-        return list(self._manifests())
+        return list(self._installed)
 
     def resolve(self, name: str) -> InstalledModel:
         """By name, catalogue alias or digest. Raises ModelNotFound, InvalidModel."""
-        found = self._find(name)
+        found = self._installed.find(name)
         if found is None:
-            raise ModelNotFound(self._missing(name), param="model")
+            raise ModelNotFound(self._installed.missing(name), param="model")
         if found.problem:
             raise InvalidModel(found.problem, param="model")
         return found
@@ -119,12 +120,12 @@ class ModelStore:
     def remove(self, name: str) -> None:
         """Forget a name, and its file if no other name has it. Raises ModelNotFound."""
         with self._changing, self._disk_trouble():
-            found = self._find(name)
+            found = self._installed.find(name)
             if found is None:
-                raise ModelNotFound(self._missing(name), param="model")
-            if adapters := [each.name for each in self._manifests() if base_of(each.name) == found.name]:
+                raise ModelNotFound(self._installed.missing(name), param="model")
+            if adapters := [each.name for each in self._installed if base_of(each.name) == found.name]:
                 raise Conflict(f"{found.name} has adapters: remove {', '.join(adapters)} first.")
-            others = [model.name for model in self._manifests() if model.digest == found.digest]
+            others = [model.name for model in self._installed if model.digest == found.digest]
             if (presets := self.presets.of(found.digest)) and others == [found.name]:
                 raise Conflict(f"{found.name} has presets: remove {', '.join(presets)} first.")
             path = manifest_path(self._root, found.name)
@@ -154,7 +155,7 @@ class ModelStore:
             self.presets.write(name, preset)
 
     def _free(self, name: str) -> None:
-        if (found := self._find(name)) or self.catalogue.find(name):
+        if (found := self._installed.find(name)) or self.catalogue.find(name):
             raise Conflict(f"{found.name if found else name} is the name of a model: choose another, or remove it.")
 
     async def close(self) -> None:
@@ -168,8 +169,8 @@ class ModelStore:
         if is_reference(ref):
             if name is not None and ":" in name:
                 whole, _, own = name.rpartition(":")
-                if self._find_model(whole) is None:
-                    raise ModelNotFound(self._missing(whole), param="name")
+                if self._installed.find_model(whole) is None:
+                    raise ModelNotFound(self._installed.missing(whole), param="name")
             source = self._source(ref)
             origins: tuple[Origin, ...] = (Origin(ref=source.ref, files=beside(source.ref)),)
             default = name_from_file(source.file) if own is None else ""
@@ -186,7 +187,7 @@ class ModelStore:
 
     def _current(self, name: str, origins: tuple[Origin, ...]) -> Blob | None:
         """What is installed, if asking the source could not change it."""
-        found = self._find(name) if base_of(name) else read_manifest(self._root, name)
+        found = self._installed.find(name) if base_of(name) else read_manifest(self._root, name)
         if found is None or found.problem:
             return None
         for origin in origins:
@@ -242,11 +243,11 @@ class ModelStore:
                 raise BadRequest("this file is a whole model, and only adapters are named MODEL:NAME", param="name")
             return name, structs.replace(blob, base="")
         if not whole:
-            bases = [model for model in self._manifests() if not (model.adapter or model.problem)]
-        elif base := self._find_model(whole):
+            bases = [model for model in self._installed if not (model.adapter or model.problem)]
+        elif base := self._installed.find_model(whole):
             bases = [base]
         else:
-            raise ModelNotFound(self._missing(whole), param="name")
+            raise ModelNotFound(self._installed.missing(whole), param="name")
         base = attach(store_path(self._root, Kind.BLOB, blob.digest), bases, own)
         full = f"{base.name}:{own}"
         if own == "latest" or DIGEST.fullmatch(full) or self.catalogue.find(full):
@@ -264,49 +265,9 @@ class ModelStore:
             why = error.strerror or error
             raise MongarsError(f"The model store cannot change {error.filename or folder}: {why}.") from error
 
-    def _find(self, name: str) -> InstalledModel | None:
-        if DIGEST.fullmatch(name):
-            same = [model for model in self._manifests() if model.digest == name]
-            return min(same, key=lambda model: bool(model.problem), default=None)
-        if found := self._find_model(name):
-            return found
-        whole, _, own = name.removesuffix(":latest").rpartition(":")
-        if NAME.fullmatch(own) and (base := self._find_model(whole)):
-            return read_manifest(self._root, f"{base.name}:{own}")
-        return None
-
-    def _find_model(self, name: str) -> InstalledModel | None:
-        """No adapter."""
-        if DIGEST.fullmatch(name):
-            return next((model for model in self._manifests() if model.digest == name and not model.adapter), None)
-        entry = self.catalogue.find(name)
-        for known in (name.removesuffix(":latest"), entry.name if entry else ""):
-            if NAME.fullmatch(known) and (found := read_manifest(self._root, known)):
-                return found
-        return None
-
-    def _missing(self, name: str) -> str:
-        if entry := self.catalogue.find(name):
-            return f"{entry.name} is known but not installed: pull it first (mongarsctl models pull {entry.name})."
-        names = ", ".join(model.name for model in self._manifests()) or "none"
-        return f"There is no model {name[:80]!r}; installed: {names}."
-
-    def _known(self, source_digest: str, derivation: str | None) -> Blob | None:
-        """A usable blob that was made from the same file in the same way."""
-        for model in self._manifests():
-            if (model.source_digest, model.derivation, model.problem) == (source_digest, derivation, ""):
-                return model.blob
-        return None
-
-    def _manifests(self) -> Iterator[InstalledModel]:
-        stems = (path.stem for kind in MANIFESTS for path in self._folder(kind).glob("*.json"))
-        for name in sorted(stem.replace("+", ":") for stem in stems):
-            if (NAME.fullmatch(name) or ADAPTER.fullmatch(name)) and (model := read_manifest(self._root, name)):
-                yield model
-
     def _drop(self, *digests: str) -> None:
         """Remove those blobs that no manifest refers to any more."""
-        used = {digest for model in self._manifests() for digest in model.digests}
+        used = {digest for model in self._installed for digest in model.digests}
         for digest in digests:
             if DIGEST.fullmatch(digest) and digest not in used:
                 store_path(self._root, Kind.BLOB, digest).unlink(missing_ok=True)
