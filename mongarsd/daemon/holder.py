@@ -35,7 +35,7 @@ def _link(fd: Path) -> str:
 
 def _name(process: Path) -> str:
     try:
-        name = (process / "comm").read_text().strip()
+        name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         name = "a program that has just ended"
     return f"{name} (process {process.name})"

@@ -38,6 +38,12 @@ class StateDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         os.umask(UMASK)
+        # Names inside go to SQLite, to llama.cpp and into JSON, and all of them want UTF-8.
+        if os.fsencode(path) != str(path).encode("utf-8", "replace"):
+            raise StartError(
+                f"the name of the state directory {str(path)!a} is not UTF-8: name another with --state-dir, or "
+                "start with LC_ALL=C.UTF-8 or PYTHONUTF8=1 if it only looks so in this locale"
+            )
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

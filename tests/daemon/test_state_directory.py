@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +63,23 @@ def test_unwritable(tmp_path: Path, bad: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"cannot be written: .*--state-dir"):
         StateDirectory(tmp_path / bad)
+
+
+def test_its_name_must_be_utf8_as_it_is_read_here(tmp_path: Path) -> None:
+    StateDirectory(tmp_path / "größe").close()
+    with pytest.raises(StartError, match=r"is not UTF-8: .*--state-dir"):
+        StateDirectory(tmp_path / os.fsdecode(b"gr\xf6\xdfe"))
+
+
+def test_in_a_locale_without_utf8_it_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mongarsd", "--state-dir", tmp_path / "größe"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"is not UTF-8" in done.stderr
+    assert not list(tmp_path.iterdir())
