@@ -17,7 +17,7 @@ import websockets
 from fakes.boards import Board, board, hashes, key
 from fakes.executor import FakeExecutor
 from fakes.pool import until
-from fakes.served import fake_parts
+from fakes.served import fake_parts, serve
 from fakes.sockets import connect, ticket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -250,6 +250,18 @@ async def test_the_control_socket_carries_the_scope_of_administrators() -> None:
     async with board(make=make_admin_app) as made, made.connect() as client:
         await client.send("node.subscribe", "n")
         assert (await client.event())["type"] == "node.status"
+
+
+async def test_sessions_and_tickets_of_the_control_socket_are_none_of_the_ports(memory: Memory) -> None:
+    async with board(memory=memory) as made, serve(parts=made.served.parts, make=make_admin_app) as control:
+        async with connect(control.client, control.url) as left:
+            name = left.session
+        async with made.connect(name, 0) as back:
+            assert (back.resumed, back.session != name) == (False, True)
+            assert await back.event() == {"type": "session.gap", "after": 0, "next": None}
+        given = await ticket(control.client, control.url)
+        assert (await handshake(made, UPGRADE, ticket=given))[0] == 401
+    assert await memory.audit.newest(10) == []  # opening one is nobody's business but the opener's
 
 
 class Torrent(FakeExecutor):
