@@ -51,7 +51,10 @@ class Sampler(Protocol):
     """A job's sampler chain with its own state (penalties, RNG, a grammar)."""
 
     def sample(self, row: int, output: int = 0) -> Sampled:
-        """Choose and accept the next token from output number `output` of row number `row` of the last decode."""
+        """Choose and accept the next token from output number `output` of row number `row` of the last decode.
+
+        Raises BadRequest when the job's grammar turns out to be one that cannot be followed.
+        """
         ...
 
     def close(self) -> None:

@@ -198,7 +198,7 @@ class Engine:
             except NoRoom as error:  # each slot has cells of its own for its whole context: this cannot happen
                 raise RuntimeError("the KV cache has less room than its slots promise") from error
             sampled = [
-                self._live[sequence.id].sampler.sample(index) if row.outputs else None
+                self._sample(sequence, index) if row.outputs else None
                 for index, (row, sequence) in enumerate(zip(batch.rows, batch.owners, strict=True))
             ]
             self._scheduler.computed(batch)
@@ -208,12 +208,22 @@ class Engine:
             for index, (row, sequence, choice) in enumerate(zip(batch.rows, batch.owners, sampled, strict=True)):
                 if choice is None:
                     continue
+                if isinstance(choice, BadRequest):
+                    self._fail(sequence, choice)
+                    continue
                 if sequence.first_token is None:
                     sequence.first_token = now
                 self._take(sequence, choice)
                 if row.outputs > 1:
                     decoded += self._verify(index, row, sequence, choice)
         self._scheduler.commit(step, self._clock.monotonic() - begin, decoded)
+
+    def _sample(self, sequence: Sequence, index: int) -> Sampled | BadRequest:
+        """The next token, or why the job's own grammar gives none."""
+        try:
+            return self._live[sequence.id].sampler.sample(index)
+        except BadRequest as error:
+            return error
 
     def _verify(self, index: int, row: Row, sequence: Sequence, choice: Sampled) -> int:
         """Keep of the row's draft what sampling says too; returns how many tokens that is.
@@ -299,6 +309,8 @@ class Engine:
         )
 
     def _fail(self, sequence: Sequence, error: MongarsError) -> None:
+        if live := self._live.pop(sequence.id, None):
+            live.sampler.close()
         self._scheduler.finish(sequence, self._clock.monotonic())
         if self._tiers:
             self._tiers.forget(sequence)

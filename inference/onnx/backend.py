@@ -7,13 +7,14 @@ from collections.abc import Collection, Sequence
 
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Job
-from mongarsd.inference.engine.base import BLOCK, Form, NoRoom, Prompt, Row
+from mongarsd.inference.engine.base import BLOCK, NoRoom, Prompt, Row
 from mongarsd.inference.engine.checks import checked
 from mongarsd.inference.engine.prompts import Prompts
 from mongarsd.inference.grammar.constraint import Constraint
 from mongarsd.inference.onnx.cells import Array, cut, join
 from mongarsd.inference.onnx.companions import Companions
 from mongarsd.inference.onnx.decoder import Decoder
+from mongarsd.inference.onnx.guided import Guided
 from mongarsd.inference.onnx.runtime import one_line
 from mongarsd.inference.onnx.sampler import NumpySampler, supported
 from mongarsd.inference.onnx.vocabulary import HubVocabulary
@@ -78,15 +79,7 @@ class OnnxBackend:
             raise BadRequest(
                 f"{setting} is not there for ONNX models: leave it out, or use a GGUF model", param=setting
             )
-        if job.grammar is not None:
-            raise BadRequest(_unbound("answers"), param="response_format")
-        prompt = self._prompts.prompt(job)
-        constraint = prompt.form.constraint
-        if constraint is None:
-            return prompt
-        if job.tool_choice != "auto":
-            raise BadRequest(_unbound("tool calls") + '; tool_choice "auto" works', param="tool_choice")
-        return prompt._replace(form=Form(None, prompt.form.parser, prompt.form.marks))  # read, but not bound
+        return self._prompts.prompt(job)
 
     def pieces(self, tokens: Sequence[int]) -> list[bytes]:
         piece = self._vocabulary.piece
@@ -95,10 +88,14 @@ class OnnxBackend:
     def is_end(self, token: int) -> bool:
         return token in self._vocabulary.ends
 
-    def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> NumpySampler:  # noqa: ARG002 (`prompt` leaves none)
+    def sampler(self, job: Job, prompt: Sequence[int], constraint: Constraint | None = None) -> NumpySampler:
         checked(job.sampling, self._vocabulary.size)
+        guided = None
+        if constraint:
+            guided = Guided(constraint, self._vocabulary)
+            guided.follow(job.produced)
         return NumpySampler(
-            job, prompt, self._context, self._vocabulary, lambda row, output: self._outputs[row][output]
+            job, prompt, self._context, self._vocabulary, lambda row, output: self._outputs[row][output], guided
         )
 
     def adapt(self, adapter: str, used: Collection[str]) -> bool:  # noqa: ARG002 (the contract)
@@ -150,7 +147,3 @@ class OnnxBackend:
 
     def close(self) -> None:
         self._outputs = []
-
-
-def _unbound(what: str) -> str:
-    return f"this model's backend (ONNX) cannot bind {what} to a grammar or schema: use a GGUF model"

@@ -3,6 +3,7 @@
 - Logit bias first, then the samplers in the order the job names them, then a draw from what is left.
 - Temperature 0 is greedy: logit bias and penalties shift the logits, then the greatest wins.
 - Each draw takes exactly one random number, so a resumed job goes on with those it would have had.
+- A grammar takes out what does not fit after the filters, right before the draw (`guided.py`).
 - DRY and mirostat are not there: a job that asks for them is told so.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from mongarsd.ground.job import Job, TokenLogprob
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import Sampled
+from mongarsd.inference.onnx.guided import FEW, Guided
 from mongarsd.inference.onnx.vocabulary import HubVocabulary
 
 #: A lower one is this: logits divided by less leave the range of float32.
@@ -51,10 +53,17 @@ class NumpySampler:
     """`mongarsd.inference.engine.base.Sampler`."""
 
     def __init__(
-        self, job: Job, prompt: Sequence[int], context: int, vocabulary: HubVocabulary, outputs: Outputs
+        self,
+        job: Job,
+        prompt: Sequence[int],
+        context: int,
+        vocabulary: HubVocabulary,
+        outputs: Outputs,
+        guided: Guided | None = None,
     ) -> None:
-        """It has seen `prompt` and `job.produced`. The job was checked."""
+        """It has seen `prompt` and `job.produced`, and so has `guided`. The job was checked."""
         sampling = self._sampling = job.sampling
+        self._guided = guided
         self._alternatives, self._vocabulary, self._outputs = job.logprobs, vocabulary, outputs
         window = context if sampling.repeat_last_n < 0 else min(sampling.repeat_last_n, context)
         self._window: deque[int] = deque([*prompt, *job.produced][-window:] if window else (), maxlen=window)
@@ -64,6 +73,9 @@ class NumpySampler:
             np.random.Generator(np.random.PCG64([sampling.seed, stream]).advance(len(job.produced)))
             for stream in (0, XTC_STREAM)
         )
+        self._luck = 1.0  # of the token to come, whether XTC asks for it or not
+        #: Ends an answer whose grammar leaves nothing: no token fits, or a bias forbids the ones that do.
+        self._end = min(vocabulary.ends, default=0)
         self._filters: dict[str, Callable[[Candidates], None]] = {
             "penalties": self._penalize,
             "dry": _nothing,
@@ -78,28 +90,64 @@ class NumpySampler:
 
     def sample(self, row: int, output: int = 0) -> Sampled:
         raw = self._outputs(row, output)[: self._vocabulary.size]
-        token = self._choose(Candidates(raw.astype(np.float32)))
+        token = self._choose(raw.astype(np.float32))
         self._accept(token)
         return Sampled(token, None if self._alternatives is None else self._logprob(raw, token, self._alternatives))
 
     def close(self) -> None:
         pass
 
-    def _choose(self, left: Candidates) -> int:
+    def _choose(self, logits: Array) -> int:
         tokens, shifts = self._bias
-        left.logits[tokens] += shifts
-        sampling = self._sampling
-        if sampling.greedy:
-            if "penalties" in sampling.samplers:
-                self._penalize(left)
-            return int(left.logits.argmax())
-        for name in sampling.samplers:
-            self._filters[name](left)
+        logits[tokens] += shifts
+        guided = self._guided if self._guided and self._guided.active else None
+        if guided:
+            guided.begin()
+        if self._sampling.greedy:
+            return self._likeliest(logits, guided)
+        self._luck = self._xtc.random()
+        left = Candidates(logits.copy() if guided else logits)
+        self._filter(left)
+        if guided:
+            fitting = self._fitting(left, logits, guided)
+            if fitting is None:
+                return self._end
+            left = fitting
         weights = softmax(left.logits).cumsum(dtype=np.float64)
         place = min(int(np.searchsorted(weights, self._draw.random() * weights[-1], side="right")), len(weights) - 1)
         return place if left.tokens is None else int(left.tokens[place])
 
+    def _likeliest(self, logits: Array, guided: Guided | None) -> int:
+        if "penalties" in self._sampling.samplers:
+            self._penalize(Candidates(logits))
+        token = int(logits.argmax())
+        if guided and not (logits[token] > -math.inf and guided.fits(token)):
+            best = guided.best(logits, 1)
+            return int(best[0]) if len(best) else self._end
+        return token
+
+    def _filter(self, left: Candidates) -> None:
+        for name in self._sampling.samplers:
+            self._filters[name](left)
+
+    def _fitting(self, left: Candidates, logits: Array, guided: Guided) -> Candidates | None:
+        """What of the few that the filters left fits; if nothing does, what the filters leave of all that fits."""
+        if left.tokens is not None and len(left.tokens) <= FEW:
+            possible = zip(left.tokens.tolist(), left.logits.tolist(), strict=True)
+            fits = [logit > -math.inf and guided.fits(token) for token, logit in possible]
+            if any(fits):
+                left.keep(np.flatnonzero(fits))
+                return left
+        left = Candidates(logits)
+        left.keep(guided.best(logits, FEW))
+        if not len(left.logits):
+            return None
+        self._filter(left)
+        return left
+
     def _accept(self, token: int) -> None:
+        if self._guided:
+            self._guided.accept(token)
         if not self._window.maxlen:
             return
         if len(self._window) == self._window.maxlen:
@@ -182,7 +230,7 @@ class NumpySampler:
         s = self._sampling
         if s.xtc_probability <= 0.0 or s.xtc_threshold > 0.5 or len(left.logits) < 2:
             return
-        if self._xtc.random() <= s.xtc_probability:
+        if self._luck <= s.xtc_probability:
             likely = int((left.sort() >= s.xtc_threshold).sum())
             if likely > 1 and len(left.logits) - likely + 1 >= s.min_keep:
                 left.keep(np.arange(likely - 1, len(left.logits)))

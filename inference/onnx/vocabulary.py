@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mongarsd.ground.errors import InvalidModel
+from mongarsd.inference.grammar.words import Words
 
 #: Names that end an answer wherever they exist, as llama.cpp takes them (llama-vocab.cpp, `special_eog_ids`).
 ENDS = (
@@ -79,6 +80,12 @@ class HubVocabulary:
     @functools.cached_property
     def longest(self) -> int:
         return max((len(word.encode()) for word in self._words.values()), default=1)
+
+    @functools.cached_property
+    def words(self) -> Words:
+        """What each token is to a grammar. Made for the first one: 0.2 s for 49,000 tokens (x86)."""
+        unspoken = self.control | self.ends
+        return Words([b"" if token in unspoken else self.piece(token) for token in range(self.size)])
 
     def name(self, token: int) -> str:
         return self._words.get(token, "")

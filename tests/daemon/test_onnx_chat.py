@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from fakes.daemon_process import DaemonProcess
-from fakes.tiny_decoder import CONTEXT, WORDS, greedy, scatter, write_decoder
+from fakes.tiny_decoder import CONTEXT, WORDS, greedy, scatter, write_decoder, written
 
 from mongarsd.inference.models.store import ModelStore
 
@@ -58,14 +61,102 @@ def test_an_answer_is_what_numpy_says(daemon: DaemonProcess, model: str) -> None
     status, body = post(daemon, model=model, prompt="the end")
     assert status == 200, body
     said = greedy([WORDS.index(letter) for letter in "the end"], 30)
-    assert body["choices"][0]["text"] == "".join(WORDS[token] for token in said)
+    assert body["choices"][0]["text"] == written(said)
 
 
-def test_a_schema_is_refused_with_the_reason_and_the_worker_lives(daemon: DaemonProcess) -> None:
-    status, body = post(daemon, prompt="ab", grammar='root ::= "a"')
-    assert status == 400, body
-    assert "ONNX" in body["error"]["message"]
-    assert post(daemon, prompt="ab")[0] == 200
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "names": {"type": "array", "items": {"type": "string", "maxLength": 6}, "minItems": 8, "maxItems": 8},
+        "unit": {"enum": ["ab", "é"]},
+    },
+    "required": ["names", "unit"],
+    "additionalProperties": False,
+}
+TOOL = {"type": "function", "function": {"name": "take", "parameters": SCHEMA}}
+OTHER = {"type": "function", "function": {"name": "end", "parameters": {"type": "object", "properties": {}}}}
+FORM = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA, "strict": True}}
+#: The tiny model means nothing, and says its texts at random.
+SAMPLING = {"temperature": 1.0, "seed": 3, "max_tokens": 400, "cache_prompt": False}
+
+
+def chat(daemon: DaemonProcess, **fields: Any) -> tuple[int, Any]:
+    ask = [{"role": "user", "content": "go"}]
+    status, body = daemon.post("/v1/chat/completions", {"model": "tiny", "messages": ask, **SAMPLING, **fields})
+    return status, json.loads(body)
+
+
+def stream(daemon: DaemonProcess, **fields: Any) -> Iterator[Any]:
+    """The choices of all chunks."""
+    ask = [{"role": "user", "content": "go"}]
+    body = {"model": "tiny", "messages": ask, "stream": True, **SAMPLING, **fields}
+    connection = daemon.connect()
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    for line in response:
+        if line.startswith(b"data: {"):
+            yield from json.loads(line.removeprefix(b"data: "))["choices"]
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_a_schema_binds_the_answer(daemon: DaemonProcess, temperature: float) -> None:
+    status, body = chat(daemon, response_format=FORM, temperature=temperature)
+    assert status == 200, body
+    (choice,) = body["choices"]
+    assert choice["finish_reason"] == "stop"
+    jsonschema.validate(json.loads(choice["message"]["content"]), SCHEMA)
+    streamed = stream(daemon, response_format=FORM, temperature=temperature)
+    assert "".join(part["delta"].get("content") or "" for part in streamed) == choice["message"]["content"]
+
+
+def test_json_mode_and_a_grammar(daemon: DaemonProcess) -> None:
+    status, body = chat(daemon, response_format={"type": "json_object"}, max_tokens=500)
+    assert status == 200, body
+    (choice,) = body["choices"]
+    assert choice["message"]["content"].startswith("{")
+    if choice["finish_reason"] == "stop":
+        assert isinstance(json.loads(choice["message"]["content"]), dict)
+    status, body = post(daemon, prompt="ab", grammar='root ::= "no" | "é"')
+    assert status == 200, body
+    assert body["choices"][0]["text"] in {"no", "é"}
+    status, body = post(daemon, prompt="ab", grammar='root ::= ("a" | "a")*')
+    assert (status, body["error"]["param"]) == (400, "grammar")
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "take"}}])
+def test_a_forced_call_streamed_and_not(daemon: DaemonProcess, choice: Any) -> None:
+    fields = {"tools": [TOOL, OTHER], "tool_choice": choice, "parallel_tool_calls": False}
+    status, body = chat(daemon, **fields)
+    assert status == 200, body
+    (answer,) = body["choices"]
+    assert answer["finish_reason"] == "tool_calls"
+    (call,) = answer["message"]["tool_calls"]
+    arguments = json.loads(call["function"]["arguments"])
+    jsonschema.validate(arguments, SCHEMA if call["function"]["name"] == "take" else {"type": "object"})
+    name = text = ""
+    for part in stream(daemon, **fields):
+        for piece in part["delta"].get("tool_calls") or ():
+            name += piece["function"].get("name") or ""
+            text += piece["function"].get("arguments") or ""
+    assert (name, text) == (call["function"]["name"], call["function"]["arguments"])
+
+
+def test_a_bound_answer_survives_the_death_of_its_worker(daemon: DaemonProcess) -> None:
+    names = {"type": "array", "items": {"type": "string", "maxLength": 40}, "minItems": 12, "maxItems": 12}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": names}}
+    status, body = chat(daemon, response_format=form)
+    assert status == 200, body
+    text, killed = "", False
+    for part in stream(daemon, response_format=form):
+        text += part["delta"].get("content") or ""
+        if len(text) > 20 and not killed:
+            killed = True
+            children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+            for pid in children:
+                os.kill(int(pid), signal.SIGKILL)
+    assert killed
+    assert text == body["choices"][0]["message"]["content"]
 
 
 def test_status_says_what_computes_it_and_why(daemon: DaemonProcess) -> None:

@@ -1,6 +1,7 @@
 """A chat model of one layer as an ONNX decoder, in both kinds of export, and the same model in numpy.
 
-Its numbers are random but fixed. A vocabulary of one letter a token; "." ends an answer in a third of cases.
+Its numbers are random but fixed. One letter a token, and some for JSON; "." ends an answer in a third
+of cases.
 """
 
 from __future__ import annotations
@@ -17,10 +18,28 @@ from onnx import helper, numpy_helper
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,:\nAEHU"
 SPECIAL = ("<|im_start|>", "<|im_end|>")
-WORDS = (*SPECIAL, *LETTERS)
+JSON = (
+    "{",
+    "}",
+    "[",
+    "]",
+    '"',
+    "\\",
+    "-",
+    *"0123456789",
+    '{"',
+    '":',
+    '": ',
+    '", "',
+    '"}',
+    "true",
+    "Ã",
+    "©",
+)  # é in halves
+WORDS = (*SPECIAL, *LETTERS, *JSON)
 HEADS, KV_HEADS, SIZE = 4, 2, 8
 WIDTH = HEADS * SIZE
-CONTEXT = 512
+CONTEXT = 1024
 
 Array = np.ndarray[Any, Any]
 
@@ -56,6 +75,11 @@ def greedy(tokens: Sequence[int], count: int) -> list[int]:
     while len(said) < count and (token := int(reference([*tokens, *said]).argmax())) != WORDS.index("<|im_end|>"):
         said.append(token)
     return said
+
+
+def written(tokens: Sequence[int]) -> str:
+    said = "".join(WORDS[token] for token in tokens if token >= len(SPECIAL))
+    return said.encode("latin-1").decode(errors="replace")
 
 
 def tiny_decoder(
@@ -183,7 +207,7 @@ def write_decoder(folder: Path, model: bytes | None = None) -> Path:
         }
         for number, name in enumerate(SPECIAL)
     ]  # fmt: skip
-    letters = {" ": "Ġ", "\n": "Ċ"}
+    letters = str.maketrans({" ": "Ġ", "\n": "Ċ"})
     tokenizer = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
@@ -192,7 +216,7 @@ def write_decoder(folder: Path, model: bytes | None = None) -> Path:
         "model": {
             "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
             "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "vocab": {letters.get(word, word): number for number, word in enumerate(WORDS)}, "merges": [],
+            "vocab": {word.translate(letters): number for number, word in enumerate(WORDS)}, "merges": [],
         },
     }  # fmt: skip
     template = (
