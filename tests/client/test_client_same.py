@@ -59,7 +59,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
 
 
 def test_the_users_page_lists_every_method_and_its_examples_are_python() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
     listed = re.findall(r"`(\w+)`", "".join(rows))
     assert sorted(listed) == sorted(BUILDERS)

@@ -109,7 +109,7 @@ def test_output_that_nobody_can_read_is_no_traceback(
 ) -> None:
     line = f'"{sys.executable}" {unbuffered} -c "from mongarsd.ctl.main import main; main()" status {to}'
     env = {"MONGARSD_SOCKET": str(daemon._server.server_address)}
-    done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (code, said)
 
 

@@ -151,7 +151,7 @@ def test_a_bar_on_a_terminal(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
     steps = [{"status": "fetching", "total": 1000, "completed": done} for done in (0, 500, 1000)]
     daemon.answers["POST /admin/models/pull"] = ndjson(*steps, {"status": "verifying"}, {"status": "success"})
     master, slave = pty.openpty()
-    with os.fdopen(slave, "w") as screen, os.fdopen(master, "rb", buffering=0) as seen:
+    with os.fdopen(slave, "w", encoding="utf-8") as screen, os.fdopen(master, "rb", buffering=0) as seen:
         monkeypatch.setattr("sys.stderr", screen)
         monkeypatch.setenv("TERM", "xterm")
         models.follow(NAME, Client(socket=str(daemon._server.server_address)).pull(NAME))

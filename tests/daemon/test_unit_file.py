@@ -18,7 +18,7 @@ UNIT = Path(__file__).parents[2] / "systemd" / "mongarsd.service"
 def service() -> configparser.SectionProxy:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(UNIT.read_text())
+    parser.read_string(UNIT.read_text(encoding="utf-8"))
     return parser["Service"]
 
 
@@ -33,7 +33,8 @@ def test_agrees_with_the_daemon(service: configparser.SectionProxy) -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
 def test_systemd_understands_it(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
-    text = UNIT.read_text().replace("/usr/bin/mongarsd", sys.executable)
+    text = UNIT.read_text(encoding="utf-8").replace("/usr/bin/mongarsd", sys.executable)
     unit.write_text(text.replace("User=mongarsd", "User=root").replace("Group=mongarsd", "Group=root"))
+    unit.chmod(0o644)  # whatever the umask is here
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
