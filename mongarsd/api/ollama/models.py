@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -74,11 +75,19 @@ async def ollama_show(request: web.Request) -> web.Response:
             system=(preset and preset.system) or UNSET,
             details=_details(model, _names(models.list())),
             messages=[{"role": m.role, "content": m.content} for m in preset.messages] if preset else UNSET,
-            model_info=card.info,
+            model_info=_info(model, card.info),
             capabilities=model.capabilities,
             modified_at=stamp(model.modified),
         )
     )
+
+
+def _info(model: ModelStatus, told: dict[str, Any]) -> dict[str, Any]:
+    """What the file says of itself, and what editors look for: a name to show, and how much they may send, which is
+    the context that is loaded, while one is."""
+    length = f"{told.get('general.architecture', model.architecture)}.context_length"
+    room = model.context or told.get(length) or model.context_length
+    return {"general.basename": model.name, **told} | ({length: room} if room else {})
 
 
 def _listed(model: ModelStatus, names: dict[str, str]) -> OllamaModel:

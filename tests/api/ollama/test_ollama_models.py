@@ -104,7 +104,8 @@ async def test_what_is_loaded_goes_by_the_names_it_was_used_by(served: Served) -
 async def test_show(served: Served) -> None:
     for body in ({"model": "tiny"}, {"name": "tiny:latest", "verbose": True}):
         answer = await served.json("POST", "/api/show", json=body)
-        assert answer["model_info"] == {"general.architecture": "llama"}
+        info = {"general.architecture": "llama", "general.basename": "tiny", "llama.context_length": 2048}
+        assert answer["model_info"] == info
         assert answer["capabilities"] == ["completion", "tools"]
         assert answer["template"]
         assert answer["details"]["parent_model"] == ""
