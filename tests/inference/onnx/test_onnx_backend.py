@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.tiny_decoder import WORDS, greedy, reference, tiny_decoder, write_decoder, written
+from msgspec import structs
 
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job, Message
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import BLOCK, Row
+from mongarsd.inference.grammar import matcher
 from mongarsd.inference.models.names import BESIDE
+from mongarsd.inference.onnx import guided
 from mongarsd.inference.onnx.backend import OnnxBackend
 from mongarsd.inference.worker.generator import Generator, generator
 from mongarsd.inference.worker.protocol import Load
@@ -98,6 +102,37 @@ def test_a_stop_string_ends_the_answer_and_is_not_shown(engine: Generator) -> No
     assert "".join(e.text for e in events if isinstance(e, Delta)) == said.partition(stop)[0]
     (end,) = (e for e in events if isinstance(e, Finished))
     assert (end.reason, end.stop) == (FinishReason.STOP, stop)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(seed=5, temperature=1.5)])
+def test_answers_that_different_grammars_bind_side_by_side(engine: Generator, sampling: Sampling) -> None:
+    grammars = {"a": 'root ::= "[" [a-e]{20} "]"', "b": 'root ::= ("é" | "true"){12}', "c": None}
+    jobs = {name: job(name, sampling=sampling, grammar=grammar) for name, grammar in grammars.items()}
+    events = run(engine, *jobs.values())
+    texts = {name: "".join(e.text for e in events if isinstance(e, Delta) and e.job == name) for name in jobs}
+    assert re.fullmatch(r"\[[a-e]{20}\]", texts["a"])
+    assert re.fullmatch("(é|true){12}", texts["b"])
+    for name, one in jobs.items():
+        whole = tokens(events, name)
+        assert tokens(run(engine, one), name) == whole, "alone"
+        rest = tokens(run(engine, structs.replace(one, produced=tuple(whole[:7]))), name)
+        assert whole[:7] + rest == whole
+
+
+def test_a_grammar_that_takes_too_long_fails_its_own_job_alone(
+    engine: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matcher, "WORK", 2000)
+    monkeypatch.setattr(guided, "matcher", matcher.Matcher)
+    hidden = 'root ::= "ab" ("a"{0,100} "a"{0,100}){0,100} "b"'
+    events = run(
+        engine, job("a", grammar=hidden, sampling=Sampling(temperature=0.0, logit_bias=((2, 90.0),))), job("b")
+    )
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert (failed.job, failed.error.param) == ("a", "grammar")
+    assert "too many ways" in failed.error.message
+    assert tokens(events, "b") == greedy(encode("hello there"), 30)
+    assert tokens(run(engine, job("c")), "c") == tokens(events, "b"), "the slot is free again"
 
 
 def test_logprobs_are_those_of_the_model(engine: Generator) -> None:
