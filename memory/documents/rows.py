@@ -75,8 +75,8 @@ def finish(connection: sqlite3.Connection, entry: int) -> None:
     """All its chunks are there: it can be found by its words."""
     connection.execute(
         "UPDATE vector_store_files SET cut = 1, bytes = (SELECT coalesce(sum(length(CAST(text AS BLOB))), 0)"
-        " FROM chunks WHERE entry = ?1) WHERE number = ?1",
-        (entry,),
+        " FROM chunks WHERE entry = ?) WHERE number = ?",
+        (entry, entry),
     )
 
 
@@ -112,9 +112,9 @@ async def waiting(reader: aiosqlite.Connection, embedder: int, most: int) -> lis
         (most,),
     )
     rows = list(new) or await reader.execute_fetchall(
-        f"SELECT {columns} FROM chunks WHERE number IN (SELECT number FROM chunks WHERE embedder < ?1"  # noqa: S608
-        " UNION ALL SELECT number FROM chunks WHERE embedder > ?1 LIMIT ?2)",
-        (embedder, most),
+        f"SELECT {columns} FROM chunks WHERE number IN (SELECT number FROM chunks WHERE embedder < :mine"  # noqa: S608
+        " UNION ALL SELECT number FROM chunks WHERE embedder > :mine LIMIT :most)",
+        {"mine": embedder, "most": most},
     )
     return [Waiting(*row) for row in rows]
 
@@ -164,16 +164,17 @@ async def with_words(
 ) -> list[int]:
     """Numbers of chunks, best first by BM25; `entries`: only theirs. Of more than MOST_TEXTS that match, the newest
     are ranked."""
-    matching = _within(stores, match)
     rows = await reader.execute_fetchall(
         "SELECT f.rowid FROM chunks_fts f CROSS JOIN chunks c ON c.number = f.rowid"
         " JOIN vector_store_files e ON e.number = c.entry"
-        " WHERE f.chunks_fts MATCH ?1 AND f.rank MATCH 'bm25(2.0, 1.0, 0.0)' AND e.cut = 1"
-        " AND (?2 IS NULL OR c.entry IN (SELECT value FROM json_each(?2))) AND f.rowid >= coalesce((SELECT m.rowid"
-        " FROM chunks_fts m CROSS JOIN chunks d ON d.number = m.rowid WHERE m.chunks_fts MATCH ?1"
-        " AND (?2 IS NULL OR d.entry IN (SELECT value FROM json_each(?2))) ORDER BY m.rowid DESC LIMIT 1 OFFSET ?4), 0)"
-        " ORDER BY f.rank LIMIT ?3",
-        (matching, _list(entries), most, words.MOST_TEXTS - 1),
+        " WHERE f.chunks_fts MATCH :words AND f.rank MATCH 'bm25(2.0, 1.0, 0.0)' AND e.cut = 1"
+        " AND (:only IS NULL OR c.entry IN (SELECT value FROM json_each(:only)))"
+        " AND f.rowid >= coalesce((SELECT m.rowid"
+        " FROM chunks_fts m CROSS JOIN chunks d ON d.number = m.rowid WHERE m.chunks_fts MATCH :words"
+        " AND (:only IS NULL OR d.entry IN (SELECT value FROM json_each(:only)))"
+        " ORDER BY m.rowid DESC LIMIT 1 OFFSET :older), 0)"
+        " ORDER BY f.rank LIMIT :most",
+        {"words": _within(stores, match), "only": _list(entries), "most": most, "older": words.MOST_TEXTS - 1},
     )
     return [row[0] for row in rows]
 
@@ -189,10 +190,17 @@ async def vectors(
     """Of those `numbers` that these stores have with a vector of `embedder`; `entries`: only theirs."""
     rows = await reader.execute_fetchall(
         "SELECT c.number, c.vector FROM chunks c JOIN vector_store_files e ON e.number = c.entry"
-        " WHERE c.number IN (SELECT value FROM json_each(?1)) AND c.store IN (SELECT value FROM json_each(?2))"
-        " AND c.embedder = ?3 AND length(c.vector) = ?4 AND e.cut = 1"
-        " AND (?5 IS NULL OR c.entry IN (SELECT value FROM json_each(?5)))",
-        (_list(numbers), _list(stores), embedder, codec.HEADER + dimensions, _list(entries)),
+        " WHERE c.number IN (SELECT value FROM json_each(:numbers))"
+        " AND c.store IN (SELECT value FROM json_each(:stores))"
+        " AND c.embedder = :embedder AND length(c.vector) = :length AND e.cut = 1"
+        " AND (:only IS NULL OR c.entry IN (SELECT value FROM json_each(:only)))",
+        {
+            "numbers": _list(numbers),
+            "stores": _list(stores),
+            "embedder": embedder,
+            "length": codec.HEADER + dimensions,
+            "only": _list(entries),
+        },
     )
     return {row[0]: row[1] for row in rows}
 

@@ -191,18 +191,18 @@ async def waiting(reader: aiosqlite.Connection, embedder: int, most: int) -> lis
         (most,),
     )
     rows = list(new) or await reader.execute_fetchall(
-        f"SELECT {_WAITING} FROM memories WHERE number IN (SELECT number FROM memories WHERE embedder < ?1"  # noqa: S608
-        " UNION ALL SELECT number FROM memories WHERE embedder > ?1 LIMIT ?2)",
-        (embedder, most),
+        f"SELECT {_WAITING} FROM memories WHERE number IN (SELECT number FROM memories WHERE embedder < :mine"  # noqa: S608
+        " UNION ALL SELECT number FROM memories WHERE embedder > :mine LIMIT :most)",
+        {"mine": embedder, "most": most},
     )
     return [Waiting(*row) for row in rows]
 
 
 async def count_waiting(reader: aiosqlite.Connection, embedder: int) -> int:
     async with reader.execute(
-        "SELECT (SELECT count(*) FROM memories WHERE embedder < ?1) + (SELECT count(*) FROM memories"
-        " WHERE embedder > ?1)",
-        (embedder,),
+        "SELECT (SELECT count(*) FROM memories WHERE embedder < ?) + (SELECT count(*) FROM memories"
+        " WHERE embedder > ?)",
+        (embedder, embedder),
     ) as cursor:
         row = await cursor.fetchone()
     return int(row[0]) if row else 0
