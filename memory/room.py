@@ -112,7 +112,11 @@ class Memory:
             "delete that file when you no longer need it"
             for path in files.put_away(self.database.path)
         )
-        told = (trouble and f"nothing is stored: {trouble}", self.access.warning, self._house.trouble, *aside)
+        astray = self.database.astray and (
+            f"{self.database.path} was removed or replaced while it was open: what is stored now will be lost; "
+            "restart mongarsd, and copy backups back with `mongarsctl memory restore`"
+        )
+        told = (trouble and f"nothing is stored: {trouble}", astray, self.access.warning, self._house.trouble, *aside)
         return [text for text in told if text]
 
     async def backup(self) -> BackupFile:

@@ -43,6 +43,7 @@ class Database:
         self.path = path
         self.trouble = "the database is not open"
         self._damaged = False
+        self._file: tuple[int, int] | None = None  # that was opened
         self._clock = clock
         self._connect = connect
         self._migrations = load_migrations() if migrations is None else tuple(migrations)
@@ -58,6 +59,11 @@ class Database:
     @property
     def open(self) -> bool:
         return self._writer.open
+
+    @property
+    def astray(self) -> bool:
+        """Open, but no longer what lies at `path`: what is stored now will be lost."""
+        return self.open and files.identity(self.path) != self._file
 
     @property
     def commits(self) -> int:
@@ -167,6 +173,7 @@ class Database:
         try:
             migrate(connection, self._migrations, lambda version: self._copy(connection, version))
             files.mark(self.path)
+            self._file = files.identity(self.path)
         except BaseException:
             connection.close()
             raise

@@ -20,6 +20,15 @@ REPLACED = ".replaced-"
 MAGIC = b"SQLite format 3\x00"
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever its name; None = there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def unclean(path: Path) -> str:
     """Why the file must be checked before it is used, or ""."""
     if not path.exists():

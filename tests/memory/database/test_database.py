@@ -239,6 +239,22 @@ async def test_a_read_only_file_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     await memory.close()
 
 
+async def test_a_file_that_was_removed_or_replaced_is_told(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, FakeClock())
+    await memory.start()
+    path, aside = tmp_path / "mongars.db", tmp_path / "aside"
+    assert memory.warnings() == []
+    path.rename(aside)
+    (removed,) = memory.warnings()
+    path.write_bytes(aside.read_bytes())
+    (replaced,) = memory.warnings()
+    assert removed == replaced
+    assert "was removed or replaced while it was open" in removed
+    aside.replace(path)
+    assert memory.warnings() == []
+    await memory.close()
+
+
 async def test_a_restored_backup_takes_the_place_of_the_file_which_is_kept(tmp_path: Path) -> None:
     await stored(tmp_path)
     memory = Memory(tmp_path, FakeClock())
