@@ -78,7 +78,7 @@ def test_every_word_that_a_handler_reads_of_the_query_is_described() -> None:
     read = {
         match[1]
         for file in Path(mongarsd.api.__file__).parent.rglob("*.py")
-        for match in re.finditer(r"query\.get(?:all)?\(\"(\w+)\"", file.read_text())
+        for match in re.finditer(r"query\.get(?:all)?\(\"(\w+)\"", file.read_text(encoding="utf-8"))
     }
     assert {"limit", "q", "ticket"} <= read
     assert read <= {name for query in QUERIES.values() for name in query}
