@@ -140,9 +140,10 @@ class Guided:
         view.cast("i")[::fields] = memoryview(tokens)
         view.cast("f")[1::fields] = memoryview(array.array("f", map(logits.__getitem__, tokens)))
         candidates.size, candidates.selected, candidates.sorted = size, -1, False
-        bias = lib.llama_sampler_chain_get(self._chain, 0)
-        if lib.llama_sampler_name(bias) == b"logit-bias":
-            lib.llama_sampler_apply(bias, pointer)
+        first = lib.llama_sampler_chain_get(self._chain, 0)
+        biased = lib.llama_sampler_name(first) == b"logit-bias"
+        if biased:
+            lib.llama_sampler_apply(first, pointer)
         lib.llama_sampler_apply(self._grammar, pointer)
         lib.llama_sampler_apply(self._best, pointer)
         fitting = sum(one.logit != -math.inf for one in candidates.data[: candidates.size])
@@ -150,7 +151,7 @@ class Guided:
             _only(candidates, next(iter(self._vocabulary.ends), 0), 0.0)
             return
         candidates.size = fitting
-        for index in range(lib.llama_sampler_chain_n(self._chain) - 2):
+        for index in range(biased, lib.llama_sampler_chain_n(self._chain) - 2):
             lib.llama_sampler_apply(lib.llama_sampler_chain_get(self._chain, index), pointer)
 
     def _likely(self) -> array.array[int]:

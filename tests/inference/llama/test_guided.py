@@ -39,9 +39,9 @@ def one_of(words: list[str]) -> str:
     return f"root ::= {' | '.join(literal(word) for word in dict.fromkeys(words))}\n"
 
 
-@given(words=WORDS, cut=st.integers(0, 30), greedy=st.booleans())
+@given(words=WORDS, cut=st.integers(0, 30), greedy=st.booleans(), shift=st.floats(-2, 2))
 @settings(max_examples=60, deadline=None)
-def test_the_best_token_that_fits(tiny: LlamaBackend, words: list[str], cut: int, greedy: bool) -> None:
+def test_the_best_token_that_fits(tiny: LlamaBackend, words: list[str], cut: int, greedy: bool, shift: float) -> None:
     said = words[0].encode()[:cut]
     allowed = {
         token for token, piece in PIECES.items() if any(word.encode().startswith(said + piece) for word in words)
@@ -49,10 +49,13 @@ def test_the_best_token_that_fits(tiny: LlamaBackend, words: list[str], cut: int
     if said in (word.encode() for word in words):
         allowed.add(IM_END)
     forbidden = tuple((token, -math.inf) for token in range(len(TOKENS)) if token not in allowed)
-    # One candidate after the filters, and rarely one that fits: the others are looked for among all tokens.
-    fields: dict[str, Any] = {"temperature": 0.0} if greedy else {"top_k": 1}
-    bound = run(tiny, one_of(words), 1, produced=tuple(said), **fields)
-    assert bound == run(tiny, None, 1, produced=tuple(said), logit_bias=forbidden, **fields)
+    # Few candidates after the filters, and rarely one that fits: the others are looked for among all tokens.
+    fields: dict[str, Any] = (
+        {"temperature": 0.0} if greedy else {"top_k": 3, "top_p": 1.0, "min_p": 0.0, "temperature": 1e-6}
+    )
+    shifts = tuple((token, shift) for token in sorted(allowed)[::2])
+    bound = run(tiny, one_of(words), 1, produced=tuple(said), logit_bias=shifts, **fields)
+    assert bound == run(tiny, None, 1, produced=tuple(said), logit_bias=shifts + forbidden, **fields)
 
 
 @given(words=WORDS, seed=st.integers(0, 2**31))
