@@ -151,6 +151,41 @@ async def test_a_forced_call_and_the_turn_after_it(url: str, choice: Any) -> Non
     assert not second.message.tool_calls
 
 
+async def test_a_function_is_called_in_openais_old_words(url: str) -> None:
+    """`functions`, plain and streamed, and the turn with its result."""
+    fields = {"functions": [WEATHER["function"], LIGHT["function"]], "function_call": {"name": "get_weather"}}
+    first = (await ask(url, **fields, max_tokens=120)).choices[0]
+    assert first.finish_reason == "function_call"
+    assert first.message.content is None
+    assert first.message.tool_calls is None
+    call = first.message.function_call
+    assert call.name == "get_weather"
+    jsonschema.validate(json.loads(call.arguments), WEATHER["function"]["parameters"])
+    names, arguments, reason, pieces = [], "", None, 0
+    async for choice in stream(url, **fields, max_tokens=120):
+        reason = choice.finish_reason or reason
+        assert not choice.delta.content
+        if piece := choice.delta.function_call:
+            names += [piece.name] if piece.name else []
+            arguments += piece.arguments or ""
+            pieces += bool(piece.arguments)
+    assert (names, arguments, reason) == (["get_weather"], call.arguments, "function_call")
+    assert pieces > 3, "as they are written"
+    turns = [
+        *ASK,
+        first.message.model_dump(exclude_none=True),
+        {"role": "function", "name": "get_weather", "content": "It is 7 degrees and raining."},
+    ]
+    fields["function_call"] = "none"
+    second = await ask(url, messages=turns, **fields, max_tokens=40)
+    assert second.choices[0].message.content
+    assert second.choices[0].message.function_call is None
+    without = await ask(url, messages=turns[:-1], **fields, max_tokens=40)
+    assert second.usage.prompt_tokens > without.usage.prompt_tokens, "the result is in the prompt"
+    alone = await ask(url, messages=[*ASK, turns[-1]], **fields, max_tokens=40)
+    assert alone.choices[0].message.content, "as Extended OpenAI Conversation sends it"
+
+
 async def test_a_streamed_call_is_the_plain_one(url: str) -> None:
     fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "max_tokens": 120}
     (plain,) = (await ask(url, **fields)).choices[0].message.tool_calls
@@ -223,7 +258,8 @@ async def test_several_calls_at_once_and_the_turn_with_all_their_results(url: st
         ({"tools": [LIGHT], "tool_choice": NAMED}, "tool_choice.function.name"),
         ({"extra_body": {"grammar": "root ::= root"}}, "grammar"),
         ({"extra_body": {"grammar": 'root ::= ("a"{900}){900}'}}, "grammar"),
-        ({"extra_body": {"functions": [{"name": "f"}]}}, "functions"),
+        ({"functions": [LIGHT["function"]], "tools": [LIGHT]}, "functions"),
+        ({"functions": [LIGHT["function"]], "function_call": {"name": "get_weather"}}, "function_call.name"),
         ({"response_format": form({"$ref": "#"})}, "response_format.json_schema.schema"),
     ],
 )

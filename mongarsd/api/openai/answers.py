@@ -58,7 +58,7 @@ class TimingsObject(Struct, frozen=True):
     draft_n_accepted: int
 
 
-FinishWord = Literal["stop", "length", "tool_calls", "content_filter"]
+FinishWord = Literal["stop", "length", "tool_calls", "function_call", "content_filter"]
 
 
 class CalledFunction(Struct, frozen=True):
@@ -78,6 +78,7 @@ class AnswerMessage(Struct, frozen=True, kw_only=True):
     refusal: None = None
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[AnswerToolCall] | UnsetType = UNSET
+    function_call: CalledFunction | UnsetType = UNSET  # for who asked with `functions`
 
 
 class ChatChoice(Struct, frozen=True):
@@ -143,6 +144,7 @@ class ChunkDelta(Struct, frozen=True, kw_only=True):
     content: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[ChunkToolCall] | UnsetType = UNSET
+    function_call: ChunkFunction | UnsetType = UNSET  # for who asked with `functions`; the name comes once
 
 
 class ChunkChoice(Struct, frozen=True):

@@ -10,6 +10,7 @@ from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
 from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
+from mongarsd.api.openai.functions import FunctionChunks, answered, as_tools, named_as_sent
 from mongarsd.api.openai.jobs import chat_jobs
 from mongarsd.api.openai.keeping import COMPLETION, keep
 from mongarsd.api.openai.logprobs import chat_logprobs
@@ -24,9 +25,11 @@ _decoder = msgspec.json.Decoder(ChatRequest)
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
-    body = await decode(request, _decoder)
+    sent = await decode(request, _decoder)
+    body = as_tools(sent)
     model, order = accept(parts, account(request), body)
-    jobs = chat_jobs(body, order)
+    with named_as_sent(sent):
+        jobs = chat_jobs(body, order)
     kept = await keep(request, body, model.name)
     jobs, memory = await with_memories(parts.memory, body.memory, jobs)
     head = Head.new(COMPLETION, parts.clock.wall(), model.name, parts.version)
@@ -34,18 +37,17 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         head = head._replace(id=kept.id, created=kept.created)
     if body.stream:
         include_usage = wants_usage(body)
-        chunks = ChatChunks(head, usage=include_usage, memory=memory)
+        chunks = (FunctionChunks if sent.functions else ChatChunks)(head, usage=include_usage, memory=memory)
         return await stream(request, jobs, chunks, n=len(jobs), include_usage=include_usage, kept=kept)
     results = await collect(parts, jobs)
     if kept:
         await kept.answered(*results[0])
     ends = [end for _, end in results]
+    choices = [_choice(index, collected, end, bool(body.logprobs)) for index, (collected, end) in enumerate(results)]
     completion = json(
         ChatCompletion(
             **head._asdict(),
-            choices=[
-                _choice(index, collected, end, bool(body.logprobs)) for index, (collected, end) in enumerate(results)
-            ],
+            choices=[answered(choice) for choice in choices] if sent.functions else choices,
             usage=usage(ends, len(jobs)),
             timings=timings(ends[0]) if len(ends) == 1 else msgspec.UNSET,
             memory=memory,

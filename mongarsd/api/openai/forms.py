@@ -23,8 +23,6 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 def chat_form(request: ChatRequest) -> dict[str, Any]:
     """Job's fields `grammar`, `tools`, `tool_choice`, `tool_name`, `parallel_tool_calls`. Raises BadRequest."""
-    if request.functions or request.function_call:
-        raise BadRequest("functions: OpenAI has replaced them; use tools and tool_choice", param="functions")
     tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or ())]
     names = [tool["function"]["name"] for tool in tools]
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):

@@ -88,6 +88,7 @@ class ChatMessage(Struct, frozen=True):
     reasoning_content: str | None = None
     tool_calls: Annotated[list[ToolCall], Meta(max_length=128)] | None = None
     tool_call_id: str | None = None
+    function_call: FunctionCall | None = None  # the old word for one of `tool_calls`
 
 
 class NamedSchema(Struct, frozen=True, kw_only=True):
@@ -124,6 +125,7 @@ class ChatRequest(Options, frozen=True, kw_only=True):
     tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    #: The old words for tools and tool_choice: see `functions.py`.
     functions: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None

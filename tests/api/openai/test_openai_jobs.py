@@ -111,7 +111,6 @@ def test_what_is_refused_names_the_field() -> None:
     fails(part, [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "smell"}]}])
     fails(f"{part}.text", [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text"}]}])
     fails("tools[0]", tools=[{"type": "function"}])
-    fails("functions", functions=[{"name": "f"}], function_call="auto")
     fails("response_format.type", response_format={"type": "xml"})
     fails("modalities", modalities=["text", "audio"])
     fails("grammar", grammar="root ::= x")

@@ -39,6 +39,24 @@ async def test_extended_openai_conversation_calls_services_with_use_tools(served
     assert last["choices"][0]["message"]["content"] == "Done"
 
 
+async def test_extended_openai_conversation_calls_services_with_functions(served: Served) -> None:
+    """Its default. It leaves the call out of what it sends back, and asks for words in the end."""
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "You are the manager of a home."},
+        {"role": "user", "content": "Light"},
+    ]
+    spec = {"name": "execute_services", "description": "Use it to act.", "parameters": PARAMETERS}
+    asked = {"functions": [spec], "max_tokens": 150, "top_p": 1, "temperature": 0.5, "user": "01J"}
+    served.executor.deltas = [CALL]
+    (choice,) = (await served.chat(messages=messages, **asked, function_call="auto"))["choices"]
+    assert choice["finish_reason"] == "function_call"
+    assert choice["message"]["function_call"] == {"name": "execute_services", "arguments": '{"list": []}'}
+    served.executor.deltas = ["Done"]
+    messages.append({"role": "function", "name": "execute_services", "content": "[{'success': True}]"})
+    last = (await served.chat(messages=messages, **asked, function_call="none"))["choices"][0]
+    assert (last["message"]["content"], last["finish_reason"]) == ("Done", "stop")
+
+
 async def test_openai_conversation_over_responses_with_a_base_url(served: Served) -> None:
     body = {
         "model": "tiny",
