@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from mongarsd.api.openai.requests import MAX_MESSAGES, SamplingFields, StopString
+from mongarsd.api.openai.requests import MAX_MESSAGES, SamplingFields
 from mongarsd.ground.job import MAX_STOPS
 
 MAX_BLOCKS = 4096
 MAX_TOOLS = 128
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
+StopSequence = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class Block(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ class CountRequest(SamplingFields, frozen=True, kw_only=True):
 
 class MessagesRequest(CountRequest, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1)]  # capped at inference.max_tokens
-    stop_sequences: Annotated[list[StopString], Meta(max_length=MAX_STOPS)] | None = None
+    stop_sequences: Annotated[list[StopSequence], Meta(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None  # ours; absent = random
     metadata: Metadata | None = None

@@ -12,7 +12,7 @@ from mongarsd.api.ollama.messages import chat_messages
 from mongarsd.api.ollama.requests import ModelOptions, OllamaChat, OllamaGenerate, OllamaMessage
 from mongarsd.api.openai.forms import MAX_BRANCHES
 from mongarsd.api.openai.jobs import Order, chat_jobs, completion_jobs
-from mongarsd.api.openai.requests import SAMPLING, ChatRequest, CompletionRequest
+from mongarsd.api.openai.requests import NO_LIMIT, SAMPLING, ChatRequest, CompletionRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
 from mongarsd.ground.status import ModelStatus
@@ -64,7 +64,10 @@ def sampling_of(options: ModelOptions | None) -> dict[str, Any]:
 
 
 def max_tokens_of(options: ModelOptions | None) -> int | None:
-    return options.num_predict if options and options.num_predict and options.num_predict > 0 else None
+    """NO_LIMIT where that is said: it counts more than a preset's limit."""
+    if options is None or options.num_predict is None:
+        return None
+    return options.num_predict if options.num_predict > 0 else NO_LIMIT
 
 
 def _shared(body: OllamaChat | OllamaGenerate) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mongarsd.api.ollama.lines import LineStream
 from mongarsd.api.ollama.messages import chat_messages
 from mongarsd.api.ollama.requests import OllamaCopy, OllamaCreate, OllamaNamed, OllamaPull
 from mongarsd.api.openai.answer import json
-from mongarsd.api.openai.jobs import Order, chat_jobs
+from mongarsd.api.openai.jobs import Order, chat_jobs, stops
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.api.parts import PARTS
 from mongarsd.ground.errors import BadRequest, Forbidden, ModelNotFound, NotFound
@@ -160,7 +160,7 @@ def _preset(request: web.Request, body: OllamaCreate) -> Preset:
         system=before.system if body.system is None else body.system,
         messages=messages,
         sampling=before.sampling | sampling_of(options),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=stops(stop),
         max_tokens=max_tokens_of(options) or before.max_tokens,
         licence="\n".join([body.license] if isinstance(body.license, str) else body.license or []) or before.licence,
     )

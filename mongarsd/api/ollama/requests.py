@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from mongarsd.api.openai.requests import MAX_MESSAGES, SamplingFields, StopString
-from mongarsd.ground.job import MAX_STOPS, MAX_TOP_LOGPROBS
+from mongarsd.api.openai.requests import MAX_MESSAGES, SamplingFields, Stops
+from mongarsd.ground.job import MAX_TOP_LOGPROBS
 
 MAX_INPUTS = 2048
 
@@ -25,7 +25,7 @@ class ModelOptions(SamplingFields, frozen=True, kw_only=True):
     node to decide; so is its context: `num_ctx` may say any length, what counts is the loaded one (see /api/ps)."""
 
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None  # negative = random
-    stop: StopString | Annotated[list[StopString], Meta(max_length=MAX_STOPS)] | None = None
+    stop: Stops | None = None
     num_predict: Annotated[int, Meta(ge=-2)] | None = None  # below 1: as many as inference.max_tokens allows
     num_ctx: Annotated[int, Meta(ge=0)] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,12 +12,14 @@ from mongarsd.api.body import check_plain
 from mongarsd.api.openai.forms import chat_form, grammar_of
 from mongarsd.api.openai.requests import (
     MAX_CHOICES,
+    NO_LIMIT,
     SAMPLING,
     ChatMessage,
     ChatRequest,
     CompletionRequest,
     ContentPart,
     Options,
+    Stops,
     ToolCall,
 )
 from mongarsd.ground.errors import BadRequest
@@ -58,7 +60,7 @@ def chat_jobs(request: ChatRequest, order: Order) -> list[Job]:
             args.setdefault("enable_thinking", False)
     if request.top_logprobs is not None and not request.logprobs:
         raise BadRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
-    first = _job(request, order, request.max_completion_tokens or request.max_tokens)
+    first = _job(request, order)
     first = msgspec.structs.replace(
         first,
         messages=_with_preset(tuple(map(_as_templates_know_it, sent(request))), order.preset),
@@ -85,7 +87,7 @@ def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
     prompts = list(_prompts(request.prompt))
     if len(prompts) * n > MAX_CHOICES:
         raise BadRequest(f"prompt: {len(prompts)} prompts times n = {n} is over {MAX_CHOICES}", param="prompt")
-    base = _job(request, order, request.max_tokens)
+    base = _job(request, order)
     base = msgspec.structs.replace(base, logprobs=request.logprobs, grammar=grammar_of(request))
     return _choices((msgspec.structs.replace(base, **prompt) for prompt in prompts), n)
 
@@ -100,22 +102,37 @@ def _with_preset(messages: tuple[Message, ...], preset: Preset | None) -> tuple[
     return (*system, *preset.messages, *asked)
 
 
-def _job(request: Options, order: Order, max_tokens: int | None) -> Job:
+def stops(given: Stops | Sequence[str]) -> tuple[str, ...]:
+    """Without empty ones, which would end every answer before it begins."""
+    return tuple(filter(None, [given] if isinstance(given, str) else given))
+
+
+def _job(request: ChatRequest | CompletionRequest, order: Order) -> Job:
+    """Raises BadRequest."""
     preset = order.preset or NOTHING
-    stop = preset.stop if request.stop is None else request.stop
-    max_tokens = max_tokens or preset.max_tokens
     return Job(
         id="",
         model=order.model,
         adapter=order.adapter,
         sampling=_sampling(request, preset.sampling),
         seeded=_seed(request, preset.sampling) is not None,
-        max_tokens=min(max_tokens or order.max_tokens, order.max_tokens),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        max_tokens=_max_tokens(request, preset, order.max_tokens),
+        stop=stops(preset.stop if request.stop is None else request.stop),
         cache_prompt=request.cache_prompt is not False,
         priority=request.priority or Priority.INTERACTIVE,
         account=order.account,
     )
+
+
+def _max_tokens(request: ChatRequest | CompletionRequest, preset: Preset, most: int) -> int:
+    """The newer name counts, and the preset where the request says nothing. Raises BadRequest."""
+    wanted = preset.max_tokens
+    for name in ("max_tokens", "max_completion_tokens"):
+        given = getattr(request, name, None)
+        if given == 0:
+            raise BadRequest(f"{name}: at least 1, or -1 for no limit", param=name)
+        wanted = wanted if given is None else given
+    return most if wanted in (None, NO_LIMIT) else min(wanted, most)
 
 
 def _sampling(request: Options, preset: Mapping[str, Any]) -> Sampling:

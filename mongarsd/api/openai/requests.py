@@ -20,7 +20,13 @@ MAX_MESSAGES = 4096
 
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
 Bias = Annotated[float, Meta(ge=-100.0, le=100.0)]
-StopString = Annotated[str, Meta(min_length=1, max_length=256)]
+StopString = Annotated[str, Meta(max_length=256)]
+#: Empty ones are none: clients send them for a field that nobody filled in.
+Stops = StopString | Annotated[list[StopString], Meta(max_length=MAX_STOPS)]
+#: llama.cpp's and LM Studio's word, which their clients send elsewhere too.
+NO_LIMIT = -1
+#: Of an answer; 0 is refused where jobs are made. Capped at inference.max_tokens.
+MaxTokens = Annotated[int, Meta(ge=NO_LIMIT)]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 #: Sampling's own fields whose form here is another: see `Options`.
@@ -54,8 +60,8 @@ class Options(SamplingFields, frozen=True, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None  # capped at inference.max_tokens
-    stop: StopString | Annotated[list[StopString], Meta(max_length=MAX_STOPS)] | None = None
+    max_tokens: MaxTokens | None = None
+    stop: Stops | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None  # absent = random
     logit_bias: Annotated[dict[Token, Bias], Meta(max_length=1024)] | None = None
     samplers: Annotated[list[SamplerName], Meta(max_length=32)] | None = None
@@ -117,7 +123,7 @@ class MemoryOptions(Struct, frozen=True, kw_only=True):
 
 class ChatRequest(Options, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None

@@ -294,7 +294,9 @@ async def test_a_preset_speaks_where_the_request_is_silent(served: Served) -> No
     options = {"temperature": 0.7, "num_predict": 3, "stop": "y"}
     await post(served, "/api/chat", model="mario", messages=own, options=options, stream=False)
     await served.chat(model="mario", messages=[{"role": "user", "content": "Hello"}])
-    first, second, third = served.executor.jobs
+    await post(served, "/api/chat", model="mario", messages=HI, stream=False, options={"num_predict": -1, "stop": [""]})
+    first, second, third, fourth = served.executor.jobs
+    assert (fourth.max_tokens, fourth.stop) == (served.parts.settings.inference.max_tokens, ())
     assert [m.content for m in first.messages or ()] == ["You are Mario.", "Hi"]
     assert (first.sampling.temperature, first.sampling.seed, first.stop, first.max_tokens) == (0.1, 5, ("x",), 9)
     assert [m.content for m in second.messages or ()] == ["Be nobody.", "Hi"]

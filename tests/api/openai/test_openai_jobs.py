@@ -9,15 +9,16 @@ from mongarsd.api.openai.jobs import Order, chat_jobs, completion_jobs
 from mongarsd.api.openai.requests import SAMPLING, ChatRequest, CompletionRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job, Message, Priority
+from mongarsd.ground.preset import Preset
 from mongarsd.ground.sampling import Sampling
 
 ORDER = Order("sha256:" + "1" * 64, "me", 100)
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": [1]}'}}
 
 
-def chat(messages: list[dict[str, Any]] | None = None, **fields: Any) -> list[Job]:
+def chat(messages: list[dict[str, Any]] | None = None, order: Order = ORDER, **fields: Any) -> list[Job]:
     body = {"messages": messages or [{"role": "user", "content": "Hi"}], **fields}
-    return chat_jobs(msgspec.json.decode(msgspec.json.encode(body), type=ChatRequest), ORDER)
+    return chat_jobs(msgspec.json.decode(msgspec.json.encode(body), type=ChatRequest), order)
 
 
 def fails(param: str, *args: Any, **fields: Any) -> None:
@@ -72,9 +73,35 @@ def test_max_tokens_is_capped(fields: dict[str, Any], tokens: int) -> None:
     assert chat(max_completion_tokens=7, **fields)[0].max_tokens == 7
 
 
-@pytest.mark.parametrize(("stop", "stops"), [("a", ("a",)), (["a", "b"], ("a", "b")), ([], ())])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_minus_1_is_no_limit_and_other_numbers_below_1_are_nothing(name: str) -> None:
+    preset = Preset(model=ORDER.model, max_tokens=7)
+    assert chat(**{name: -1})[0].max_tokens == ORDER.max_tokens
+    assert chat(order=ORDER._replace(preset=preset), **{name: -1})[0].max_tokens == ORDER.max_tokens
+    assert chat(order=ORDER._replace(preset=preset), **{name: None})[0].max_tokens == 7
+    fails(name, **{name: 0})
+    with pytest.raises(msgspec.ValidationError, match=rf">= -1.*{name}"):
+        chat(**{name: -2})
+    assert completion_jobs(CompletionRequest(prompt="x", max_tokens=-1), ORDER)[0].max_tokens == ORDER.max_tokens
+
+
+def test_the_newer_name_of_max_tokens_counts() -> None:
+    assert chat(max_tokens=5, max_completion_tokens=-1)[0].max_tokens == ORDER.max_tokens
+    assert chat(max_tokens=-1, max_completion_tokens=5)[0].max_tokens == 5
+    fails("max_tokens", max_tokens=0, max_completion_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("stop", "stops"),
+    [("a", ("a",)), (["a", "b"], ("a", "b")), ([], ()), ("", ()), ([""], ()), (["", "a", "\n"], ("a", "\n"))],
+)
 def test_stop(stop: Any, stops: tuple[str, ...]) -> None:
     assert chat(stop=stop)[0].stop == stops
+
+
+def test_no_stop_string_takes_a_presets_away_and_null_does_not() -> None:
+    order = ORDER._replace(preset=Preset(model=ORDER.model, stop=("x",)))
+    assert [chat(order=order, stop=stop)[0].stop for stop in (None, "", [], [""])] == [("x",), (), (), ()]
 
 
 def test_roles_and_parts() -> None:
