@@ -11,12 +11,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mongarsd.ground.errors import BadRequest
-from mongarsd.inference.grammar.gbnf import Chars, Literal, Ref, parse
-from mongarsd.inference.grammar.stacks import END, Stack, Stacks, TooMany
+from mongarsd.inference.grammar.gbnf import Chars, Literal, Node, Ref, parse
+from mongarsd.inference.grammar.stacks import END, REFERENCES, Stack, Stacks, TooMany
 
-#: Stacks that may be followed for one token: half a second (x86). An enumeration of 4,000 texts takes 10,000 at once.
+#: Stacks that may be followed for one token: half a second (x86). An enumeration of 4,000 texts takes 90,000 where all
+#: tokens of a vocabulary are looked at.
 WORK = 200_000
-#: Steps and stacks remembered, 0.3 KB each.
+#: … and for each of many, one after another: 50 ms, as other answers wait meanwhile.
+LASTING = 20_000
+#: No character: stands for the sets of them.
+SETS = ""
+#: Steps and stacks remembered, 0.3 KB each (`__len__`).
 MEMORY = 40_000
 
 
@@ -32,10 +37,11 @@ class Matcher:
 
     def __init__(self, grammar: str) -> None:
         """A checked grammar. Raises BadRequest."""
-        self._stacks = Stacks(parse(grammar), most=WORK)
+        self._stacks = Stacks(parse(grammar), most=WORK, left=WORK)
         self._steps: dict[tuple[State, int], State | None] = {}
         self._pieces: dict[tuple[State, bytes], State | None] = {}
-        self.begin()
+        self._readers: dict[frozenset[Stack], dict[str, list[Stack]]] = {}
+        self._references = 0  # in these
         try:
             self.start = State(frozenset(self._stacks.open(self._stacks.push(Ref("root"), END))))
         except TooMany:
@@ -43,7 +49,7 @@ class Matcher:
 
     def begin(self) -> None:
         """Allow the work of another token."""
-        self._stacks.left = WORK
+        self._stacks.left = min(max(self._stacks.left, 0) + LASTING, WORK)
 
     def accept(self, state: State, piece: bytes) -> State | None:
         """The state after a token that stands for `piece`, None if it does not fit. Raises BadRequest."""
@@ -51,7 +57,9 @@ class Matcher:
         try:
             return self._pieces[key]
         except KeyError:
-            found = self._pieces[key] = self.follow(state, piece)
+            found = self.follow(state, piece)
+            self._make_room()
+            self._pieces[key] = found
             return found
 
     def follow(self, state: State, piece: bytes) -> State | None:
@@ -68,11 +76,9 @@ class Matcher:
         try:
             return self._steps[key]
         except KeyError:
-            if len(self._steps) + len(self._pieces) + len(self._stacks) > MEMORY:
-                self._steps.clear()
-                self._pieces.clear()
-                self._stacks.forget()
+            self._make_room()
             found = self._steps[key] = self._step(state, byte)
+            self._references += len(found.stacks) if found else 0
             return found
 
     def whole(self, state: State) -> bool:
@@ -80,7 +86,11 @@ class Matcher:
         if not state.begun:
             return True
         first, last = _becomes(state.begun)
-        return any(_may_be(stack, first, last) for stack in state.stacks)
+        readers = self._by_character(state.stacks)
+        self._stacks.left -= len(readers[SETS])
+        return any(first <= character <= last for character in readers) or any(
+            _overlap(stack.node, first, last) for stack in readers[SETS]
+        )
 
     def ended(self, state: State) -> bool:
         """May the text end here?"""
@@ -96,11 +106,40 @@ class Matcher:
             return None
         after: set[Stack] = set()
         try:
-            for stack in state.stacks:
+            readers = self._by_character(state.stacks)
+            for stack in (*readers.get(character, ()), *readers[SETS]):
                 after.update(self._stacks.read(stack, character))
         except TooMany:
             raise _ambiguous() from None
         return State(frozenset(after)) if after else None
+
+    def _by_character(self, stacks: frozenset[Stack]) -> dict[str, list[Stack]]:
+        """The stacks that read each character, and those before SETS: an enumeration is thousands of stacks, of which
+        each character fits a few."""
+        if (readers := self._readers.get(stacks)) is None:
+            readers = self._readers[stacks] = {SETS: []}
+            self._references += len(stacks)
+            self._stacks.left -= len(stacks)
+            for stack in stacks:
+                node = stack.node
+                if isinstance(node, Literal):
+                    readers.setdefault(node.text[stack.one], []).append(stack)
+                elif isinstance(node, Chars):
+                    readers[SETS].append(stack)
+        return readers
+
+    def __len__(self) -> int:
+        """What is remembered, counted in stacks."""
+        entries = len(self._steps) + len(self._pieces) + len(self._readers) + self._references // REFERENCES
+        return entries + len(self._stacks)
+
+    def _make_room(self) -> None:
+        if len(self) > MEMORY:
+            self._steps.clear()
+            self._pieces.clear()
+            self._readers.clear()
+            self._references = 0
+            self._stacks.forget()
 
 
 @lru_cache(maxsize=4)
@@ -125,10 +164,5 @@ def _becomes(begun: bytes) -> tuple[str, str]:
     return chr(max(code << open_, least)), chr(min((code + 1 << open_) - 1, 0x10FFFF))
 
 
-def _may_be(stack: Stack, first: str, last: str) -> bool:
-    node = stack.node
-    if isinstance(node, Literal):
-        return first <= node.text[stack.one] <= last
-    if not isinstance(node, Chars):
-        return False
-    return any(low <= last and first <= high for low, high in node.ranges) != node.negated
+def _overlap(node: Node, first: str, last: str) -> bool:
+    return isinstance(node, Chars) and any(low <= last and first <= high for low, high in node.ranges) != node.negated

@@ -10,6 +10,9 @@ import sys
 
 from mongarsd.inference.grammar.gbnf import Chars, Choice, Literal, Node, Ref, Repeat, Rules, Sequence
 
+#: References to a stack that take as much memory as one.
+REFERENCES = 8
+
 
 class TooMany(Exception):
     """There are more ways than may be followed."""
@@ -31,8 +34,8 @@ END = Stack(Sequence(()), 0, 0)
 
 
 class Stacks:
-    """`left`: stacks that may still be followed, 1 to 4 µs each (x86). `open` raises TooMany when there are none left,
-    or when one stack stands for more than `most`."""
+    """`left`: stacks that may still be followed, 1 to 4 µs each (x86). TooMany is raised when there are none left, or
+    when one stack stands for more than `most`."""
 
     def __init__(self, rules: Rules, *, most: int, left: int = sys.maxsize) -> None:
         self._rules = rules
@@ -40,18 +43,23 @@ class Stacks:
         self.left = left
         self._known: dict[tuple[int, int, int, Stack], Stack] = {}
         self._opened: dict[Stack, tuple[Stack, ...]] = {}
+        self._references = 0  # in `_opened`
 
     def __len__(self) -> int:
-        return len(self._known)
+        """What is remembered, counted in stacks: 0.3 KB each."""
+        return len(self._known) + self._references // REFERENCES
 
     def forget(self) -> None:
         """Free what no one holds. Stacks made before stay good, but are others than equal ones made later."""
         self._known.clear()
         self._opened.clear()
+        self._references = 0
 
     def read(self, stack: Stack, character: str) -> tuple[Stack, ...]:
         """The stacks, opened, when `character` has been read; none if it does not fit. Raises TooMany."""
         self.left -= 1
+        if self.left < 0:
+            raise TooMany
         node, below = stack.node, stack.below
         if isinstance(node, Literal):
             if node.text[stack.one] != character:
@@ -90,8 +98,9 @@ class Stacks:
                     # -1: a copy within llama.cpp's loop, which is another than the ones before it.
                     again = self._stack(node, max(least - 1, -1), most - 1 if most > 0 else most, below)
                     todo.append(self.push(node.item, again))
-        self._opened[stack] = tuple(found)
-        return self._opened[stack]
+        opened = self._opened[stack] = tuple(found)
+        self._references += len(opened)
+        return opened
 
     def push(self, node: Node, below: Stack) -> Stack:
         """The stack that reads `node` and then goes on as `below`."""

@@ -21,7 +21,8 @@ from mongarsd.inference.onnx.vocabulary import HubVocabulary
 FEW = 256
 #: So few that fit are found by their bytes, whatever the model wishes for: 0.1 ms (x86).
 NARROW = 64
-#: Where more fit, the best of them are looked for among so many of the likeliest: 1 ms; among all it takes 100 ms.
+#: Where more fit, those among so many of the likeliest are the best of them: 1 ms. Only if none of these fits, all are
+#: looked at: 100 ms where most of a vocabulary fits.
 LIKELY = 1024
 
 Array = np.ndarray[Any, Any]
@@ -71,13 +72,13 @@ class Guided:
         return bool(piece) and self._matcher.accept(self._state, piece) is not None
 
     def best(self, logits: Array, most: int) -> Array:
-        """Up to `most` tokens that fit and are not forbidden, the likeliest first."""
+        """The best token that fits and is not forbidden, and up to `most` - 1 that follow it, the likeliest first."""
         tokens = self._fitting(NARROW)
         if tokens is None:
             size = min(LIKELY, len(logits))
             likely = np.argpartition(-logits, size - 1)[:size]
             found = list(itertools.islice(filter(self.fits, _ordered(likely, logits)), most))
-            if len(found) == most or size == len(logits):
+            if found or size == len(logits):
                 return np.array(found, np.int64)
             tokens = self._fitting()
         return np.array(_ordered(np.array(tokens, np.int64), logits)[:most], np.int64)

@@ -130,6 +130,23 @@ def test_the_best_token_that_fits(
         assert set(bound) <= allowed
 
 
+def test_the_best_that_fit_are_the_same_wherever_they_are_looked_for(
+    vocabulary: HubVocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guided = Guided(Constraint("root ::= [a-m0-9]*"), vocabulary)
+    for seed in range(20):
+        logits = np.random.default_rng(seed).normal(0, 3, vocabulary.size).astype(np.float32)
+        every = guided.best(logits, 256).tolist()
+        assert len(every) == 13 + 10 + 1, "letters, digits and the end"
+        monkeypatch.setattr(tried, "NARROW", -1)
+        for likely in (1, 5, 30):
+            monkeypatch.setattr(tried, "LIKELY", likely)
+            some = guided.best(logits, 256).tolist()
+            assert some
+            assert some == every[: len(some)]
+        monkeypatch.undo()
+
+
 @pytest.mark.parametrize("fields", SETTINGS)
 @pytest.mark.usefixtures("ways")
 def test_answers_validate_and_a_resumed_one_goes_on(vocabulary: HubVocabulary, fields: dict[str, Any]) -> None:
