@@ -23,6 +23,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-
 _TARGET = re.compile(r"/[\x21-\x7e]*")
 #: Posts that are forms, by their exact raw path.
 FORMS = frozenset({"/v1/files"})
+#: The types that pages may send to another origin without asking first.
+_OF_PAGES = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 #: What a page of an allowed origin may send.
 _CORS_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
@@ -112,10 +114,15 @@ def check_origin(headers: list[str], host: str, allowed: tuple[str, ...]) -> Non
 
 
 def check_content_type(request: web.Request) -> None:
-    """JSON: a page can post any other type across origins without asking first. A form where one is taken: then it is
-    the Origin, which browsers send with every POST, that keeps strangers' pages out."""
-    wanted = "multipart/form-data" if takes_form(request) else "application/json"
-    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != wanted:
+    """JSON: a page can post any other type across origins without asking first. Where a form is taken, or nothing was
+    sent, it is the Origin that keeps strangers' pages out: browsers send it with every POST. Of pages only scripts can
+    send nothing at all, for a form says what it is even when it is empty."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    form = takes_form(request)
+    if not (request.body_exists or form or kind in _OF_PAGES):
+        return
+    wanted = "multipart/form-data" if form else "application/json"
+    if kind != wanted:
         raise web.HTTPUnsupportedMediaType(text=f"send the header Content-Type: {wanted}")
 
 

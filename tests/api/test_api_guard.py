@@ -131,6 +131,57 @@ async def test_another_content_type_gets_415(served: Served, kind: str) -> None:
     assert body["error"]["code"] == "unsupported_media_type"
 
 
+NOTHING_SAID = {"skip_auto_headers": ("Content-Type",)}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "0"}, {"Content-Type": "application/octet-stream"}])
+async def test_a_post_without_a_body_needs_no_type(served: Served, headers: dict[str, str]) -> None:
+    """The last is what aiohttp's client says of nothing; no page may."""
+    async with served.client.post(served.url + "/v1/ws/ticket", headers=headers, **NOTHING_SAID) as response:
+        assert response.status == 200
+        assert response.request_info.headers.get("Content-Type") == headers.get("Content-Type")
+        assert (await response.json())["ticket"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+async def test_a_pages_form_cannot_ask_for_what_needs_no_body(served: Served, kind: str) -> None:
+    """A form without fields has no body, but a type."""
+    await served.json("POST", "/v1/ws/ticket", 415, headers={"Content-Type": kind})
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:1", "null"])
+async def test_a_strangers_script_cannot_either(served: Served, origin: str) -> None:
+    """`fetch(…, {method: "POST", mode: "no-cors"})`: without a body it has no type, but its Origin."""
+    headers = {"Origin": origin}
+    async with served.client.post(served.url + "/v1/ws/ticket", headers=headers, **NOTHING_SAID) as response:
+        assert response.status == 403
+        assert "ticket" not in await response.json()
+
+
+async def test_our_own_page_may(served: Served) -> None:
+    async with served.client.post(
+        served.url + "/v1/ws/ticket", headers={"Origin": served.url}, **NOTHING_SAID
+    ) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_a_body_without_a_type_gets_415(served: Served, method: str) -> None:
+    async with served.client.request(method, served.url + "/v1/ws/ticket", data=b"{}", **NOTHING_SAID) as response:
+        assert response.status == 415
+        assert "Content-Type: application/json" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/api/chat", "/v1/token"])
+async def test_nothing_where_a_body_is_needed_is_an_error_that_says_so(served: Served, path: str) -> None:
+    async with served.client.post(served.url + path, **NOTHING_SAID) as response:
+        assert response.status == 400
+        assert "the body is empty" in await response.text()
+        assert not served.executor.jobs
+    async with served.client.post(served.url + "/v1/files", **NOTHING_SAID) as response:
+        assert response.status == 415
+
+
 async def test_a_charset_is_no_harm(served: Served) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     await served.json("POST", "/v1/completions", 200, data=b'{"prompt": "x"}', headers=headers)
