@@ -107,7 +107,6 @@ class _Search:
             if isinstance(node, Literal):
                 edges.add(ord(node.text[stack.one]))
             elif isinstance(node, Chars):
-                edges.update(ord(first) for first, _ in node.ranges)
-                edges.update(ord(last) + 1 for _, last in node.ranges)
+                edges.update(node.edges[:CHARACTERS])
                 edges.add(ord("a"))
         return [chr(edge) for edge in sorted(edges)[:CHARACTERS] if edge < 0x110000]

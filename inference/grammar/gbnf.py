@@ -6,7 +6,9 @@ Token references (`<[1]>`, `<name>`) are refused: they tie a grammar to one voca
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NoReturn
 
 from mongarsd.ground.errors import BadRequest
@@ -14,6 +16,7 @@ from mongarsd.ground.errors import BadRequest
 MAX_TEXT = 128 * 1024  # characters
 MAX_RULES = 4000
 MAX_NESTING = 64  # of brackets; llama.cpp's parser recurses on them
+MAX_TIMES = 3  # repetitions of repetitions of one item: they nest as brackets do
 MAX_REPEAT = 1000  # llama.cpp writes x{n} out as n copies, and gives up at 2,000
 MAX_ELEMENTS = 100_000  # of all rules, with repetitions written out
 
@@ -29,6 +32,26 @@ class Chars:
 
     ranges: tuple[tuple[str, str], ...]
     negated: bool = False
+
+    @cached_property
+    def edges(self) -> tuple[int, ...]:
+        """Where one goes into `ranges` and out of them, in turn, as code points: a set may have thousands."""
+        edges: list[int] = []
+        for first, last in sorted(self.ranges):
+            if edges and ord(first) <= edges[-1]:
+                edges[-1] = max(edges[-1], ord(last) + 1)
+            else:
+                edges += [ord(first), ord(last) + 1]
+        return tuple(edges)
+
+    def holds(self, character: str) -> bool:
+        return (bisect_right(self.edges, ord(character)) % 2 == 1) != self.negated
+
+    def meets(self, first: str, last: str) -> bool:
+        """Do `ranges` have a character of first … last? Excluded ones: have they none?"""
+        place = bisect_right(self.edges, ord(first))
+        within = place % 2 == 1 or (place < len(self.edges) and self.edges[place] <= ord(last))
+        return within != self.negated
 
 
 @dataclass(frozen=True)
@@ -113,7 +136,11 @@ class _Parser:
         items: list[Node] = []
         while (item := self._item()) is not None:
             self._skip(_SPACE if nested else _BLANK)
+            times = 0
             while self._peek() and self._peek() in "*+?{":
+                times += 1
+                if times > MAX_TIMES:
+                    self._fail(f"more than {MAX_TIMES} repetitions of repetitions")
                 item = Repeat(item, *self._times())
                 self._skip(_SPACE if nested else _BLANK)
             items.append(item)

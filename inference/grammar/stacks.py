@@ -65,7 +65,7 @@ class Stacks:
             if node.text[stack.one] != character:
                 return ()
             after = self._stack(node, stack.one + 1, 0, below) if stack.one + 1 < len(node.text) else below
-        elif isinstance(node, Chars) and within(node, character):
+        elif isinstance(node, Chars) and node.holds(character):
             after = below
         else:
             return ()
@@ -119,7 +119,3 @@ class Stacks:
         if (known := self._known.get(key)) is None:
             known = self._known[key] = Stack(node, one, other, below)
         return known
-
-
-def within(node: Chars, character: str) -> bool:
-    return any(first <= character <= last for first, last in node.ranges) != node.negated

@@ -37,6 +37,7 @@ def test_the_notation() -> None:
         ('root ::= ("a"{100}){100}', "repetitions of repetitions"),
         ('root ::= "a"{3,2}', "less than"),
         ("root ::= " + "(" * 100 + '"a"' + ")" * 100, "nested"),
+        ('root ::= "a"' + "?" * 5000, "repetitions of repetitions"),
         ('root ::= "a', "ends inside"),
         ('root ::= ["a', "ends inside"),
         ("root ::= []", "empty set"),
@@ -66,3 +67,21 @@ def test_what_cannot_be_run_is_refused(text: str, why: str) -> None:
 def test_any_text_is_a_grammar_or_refused(text: str) -> None:
     with contextlib.suppress(BadRequest):
         check("root ::= " + text)
+
+
+def test_the_deepest_tree_is_no_deeper_than_python_goes() -> None:
+    assert check("root ::= " + '("a" | ' * 63 + '"b"' + ')?{1}{1} "c"' * 63, forks=False)
+
+
+CHARACTERS = st.characters(max_codepoint=40) | st.characters()
+RANGES = st.lists(st.tuples(CHARACTERS, CHARACTERS).map(sorted).map(tuple), max_size=5)
+
+
+@given(RANGES, st.booleans(), CHARACTERS, CHARACTERS)
+@settings(max_examples=300)
+def test_a_set_of_characters(ranges: list[tuple[str, str]], negated: bool, one: str, other: str) -> None:
+    chars = Chars(tuple(ranges), negated)
+    first, last = sorted((one, other))
+    assert chars.holds(one) == (any(low <= one <= high for low, high in ranges) != negated)
+    assert chars.meets(first, last) == (any(low <= last and first <= high for low, high in ranges) != negated)
+    assert list(chars.edges) == sorted(set(chars.edges))
