@@ -76,7 +76,8 @@ async def ollama_show(request: web.Request) -> web.Response:
             details=_details(model, _names(models.list())),
             messages=[{"role": m.role, "content": m.content} for m in preset.messages] if preset else UNSET,
             model_info=_info(model, card.info),
-            capabilities=model.capabilities,
+            # Typed clients refuse a word that Ollama does not have, and then the whole list of models (JetBrains Koog).
+            capabilities=tuple(one for one in model.capabilities if one != "rerank"),
             modified_at=stamp(model.modified),
         )
     )
