@@ -20,15 +20,25 @@ from fakes.tiny_decoder import CONTEXT, WORDS, greedy, scatter, write_decoder, w
 from mongarsd.inference.models.store import ModelStore
 
 
+def write_caller(folder: Path) -> None:
+    """The same model, whose template and two words are those of models that call tools."""
+    write_decoder(folder)
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"H":', '"<tool_call>":').replace('"U":', '"</tool_call>":'))
+    template = folder / "chat_template.jinja"
+    template.write_text("{% if tools %}<tool_call>{% endif %}" + template.read_text())
+
+
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
     folder = Path(tempfile.mkdtemp(prefix="m"))  # short: a Unix socket's path has at most 107 bytes
     write_decoder(folder / "tiny")
     scatter(write_decoder(folder / "apart"))
+    write_caller(folder / "caller")
 
     async def pull() -> None:
         store = ModelStore(folder / "s", offline=True)
-        for name in ("tiny", "apart"):
+        for name in ("tiny", "apart", "caller"):
             async for _ in store.pull(f"file:{folder / name}"):
                 pass
         model = store.resolve("tiny")
@@ -76,7 +86,7 @@ SCHEMA = {
 TOOL = {"type": "function", "function": {"name": "take", "parameters": SCHEMA}}
 OTHER = {"type": "function", "function": {"name": "end", "parameters": {"type": "object", "properties": {}}}}
 FORM = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA, "strict": True}}
-#: The tiny model means nothing, and says its texts at random.
+#: The tiny model means nothing, and says its texts at random. Its logits lie tens apart: only a bias of as much counts.
 SAMPLING = {"temperature": 1.0, "seed": 3, "max_tokens": 400, "cache_prompt": False}
 
 
@@ -140,6 +150,57 @@ def test_a_forced_call_streamed_and_not(daemon: DaemonProcess, choice: Any) -> N
             name += piece["function"].get("name") or ""
             text += piece["function"].get("arguments") or ""
     assert (name, text) == (call["function"]["name"], call["function"]["arguments"])
+
+
+def whole(parts: Iterator[Any]) -> tuple[str, list[tuple[str, str]]]:
+    """The content, and each call's name and arguments."""
+    content, calls = "", dict[int, tuple[str, str]]()
+    for part in parts:
+        content += part["delta"].get("content") or ""
+        for piece in part["delta"].get("tool_calls") or ():
+            name, text = calls.get(piece["index"], ("", ""))
+            more = piece["function"]
+            calls[piece["index"]] = (name + (more.get("name") or ""), text + (more.get("arguments") or ""))
+    assert [*calls] == [*range(len(calls))]
+    return content, [*calls.values()]
+
+
+def named(message: Any) -> list[tuple[str, str]]:
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in message["tool_calls"]]
+
+
+def test_several_calls_in_one_answer(daemon: DaemonProcess) -> None:
+    fields = {"tools": [TOOL, OTHER], "tool_choice": "required", "parallel_tool_calls": True, "max_tokens": 700}
+    fields |= {"logit_bias": {str(WORDS.index("\n")): 30, str(WORDS.index("<|im_end|>")): -30}}
+    for word in "abcdefghijklmnop":
+        fields["messages"] = [{"role": "user", "content": word}]
+        status, body = chat(daemon, **fields)
+        assert status == 200, body
+        (answer,) = body["choices"]
+        if answer["finish_reason"] == "tool_calls" and len(answer["message"]["tool_calls"]) > 1:
+            break
+    calls = named(answer["message"])
+    assert len({call["id"] for call in answer["message"]["tool_calls"]}) == len(calls) > 1
+    for name, arguments in calls:
+        jsonschema.validate(json.loads(arguments), SCHEMA if name == "take" else {"type": "object"})
+    assert whole(stream(daemon, **fields)) == ("", calls)
+
+
+def test_a_call_that_the_model_begins_itself_is_bound_from_there(daemon: DaemonProcess) -> None:
+    bias = {str(WORDS.index("H")): 30, str(WORDS.index("<|im_end|>")): -30}
+    fields = {"model": "caller", "tools": [TOOL, OTHER], "logit_bias": bias, "max_tokens": 700}
+    for word in "abcdefghijklmnop":
+        fields["messages"] = [{"role": "user", "content": word}]
+        status, body = chat(daemon, **fields)
+        assert status == 200, body
+        (answer,) = body["choices"]
+        if answer["finish_reason"] == "tool_calls" and answer["message"]["content"]:
+            break
+    content, calls = answer["message"]["content"], named(answer["message"])
+    assert content
+    for name, arguments in calls:
+        jsonschema.validate(json.loads(arguments), SCHEMA if name == "take" else {"type": "object"})
+    assert whole(stream(daemon, **fields)) == (content, calls)
 
 
 def test_a_bound_answer_survives_the_death_of_its_worker(daemon: DaemonProcess) -> None:
