@@ -26,7 +26,9 @@ class Watch:
         return bool(self._wanted)
 
     def feed(self, piece: bytes) -> bytes | None:
-        """What follows the last text in `piece`, once it has come; None before."""
+        """What follows the last text in `piece`, when that comes; None before, and after."""
+        if not self._wanted:
+            return None
         self._seen += piece
         while self._wanted:
             wanted = self._wanted[0]

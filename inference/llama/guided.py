@@ -66,7 +66,7 @@ class Guided:
             vocabulary = self._vocabulary
             rest = self._watch.feed(vocabulary.piece(token) or vocabulary.name(token).encode())
             if rest is not None:
-                self._active = self._take_rest(rest)
+                self._active = self._take_rest(rest) or not rest.strip()  # "</think>" may come with a line's end
             return True
         return self._accept_one(token)
 

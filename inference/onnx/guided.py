@@ -50,7 +50,7 @@ class Guided:
         vocabulary = self._vocabulary
         rest = self._watch.feed(vocabulary.piece(token) or vocabulary.name(token).encode())
         if rest is not None:
-            self.active = not rest or self._take(rest)
+            self.active = self._take(rest) or not rest.strip()  # "</think>" may come with a line's end
         return True
 
     def follow(self, tokens: Sequence[int]) -> None:

@@ -85,3 +85,18 @@ def test_a_bias_that_forbids_all_that_fits_ends_the_answer(tiny: LlamaBackend) -
 def test_what_was_produced_must_follow_the_grammar(tiny: LlamaBackend) -> None:
     with pytest.raises(BadRequest, match="do not follow"):
         run(tiny, one_of(["xx"]), 1, produced=(ord("h"),))
+
+
+def test_what_came_with_the_text_waited_for_must_fit_and_is_tried_once(tiny: LlamaBackend) -> None:
+    close = TOKENS.index("</think>")
+
+    def bound(grammar: str, *produced: int) -> list[int]:
+        constraint = Constraint(grammar, ("</thi",))
+        asked = job(text="hello", sampling=Sampling(temperature=0.0), produced=(close, *produced))
+        return tokens(generate(tiny, asked, 2, constraint=constraint))
+
+    free = tokens(generate(tiny, job(text="hello", sampling=Sampling(temperature=0.0), produced=(close,)), 2))
+    assert bound('root ::= "nk>xx"') == [ord("x")] * 2
+    assert bound('root ::= "nk" "xx"') == free
+    later = job(text="hello", sampling=Sampling(temperature=0.0), produced=(close, ord("y")))
+    assert bound('root ::= "nk" "nk>y" "xx"', *b"y") == tokens(generate(tiny, later, 2))

@@ -181,7 +181,14 @@ def test_a_token_that_says_more_than_the_text_waited_for(vocabulary: HubVocabula
     assert [begun.fits(WORDS.index(word)) for word in ("true", "t", ":", '": ')] == [True, True, False, False]
     lost = Guided(Constraint('root ::= "true"', ('"',)), vocabulary)
     assert lost.accept(quoted)
-    assert not lost.active, "what came after the text does not fit: nothing is bound"
+    for word in [*"true", '": ']:
+        assert not lost.active, "what came after the text does not fit: nothing is bound"
+        assert lost.accept(WORDS.index(word))
+    assert {piece for _, piece in lost._matcher._pieces} <= {b": "}, "nor tried again"
+    blank = Guided(Constraint('root ::= "true"', (":",)), vocabulary)
+    assert blank.accept(quoted)
+    assert blank.active, "white space that came with the text does not count"
+    assert blank.fits(WORDS.index("true"))
 
 
 def test_a_token_that_stands_for_its_name(vocabulary: HubVocabulary) -> None:
