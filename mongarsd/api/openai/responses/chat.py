@@ -16,7 +16,7 @@ from mongarsd.api.openai.responses.requests import FileSearch, ResponseRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
 
-_SHARED = tuple(one.name for one in structs.fields(Options) if one.name not in ("n", "max_tokens", "stream_options"))
+_SHARED = tuple(one.name for one in structs.fields(Options) if one.name not in ("n", "stream_options"))
 _TOOL = re.compile(r"tools\[(\d+)\](\.function)?")
 _NAMES = (
     ("response_format.json_schema", "text.format"),
@@ -41,7 +41,7 @@ def job_of(body: ResponseRequest, tools: Tools, messages: Sequence[ChatMessage],
     request = ChatRequest(
         **{name: getattr(body, name) for name in _SHARED},
         messages=list(messages),
-        max_completion_tokens=body.max_output_tokens or body.max_tokens,
+        max_completion_tokens=body.max_output_tokens,
         logprobs=_logprobs(body),
         top_logprobs=body.top_logprobs if _logprobs(body) else None,
         reasoning_effort=body.reasoning.effort if body.reasoning else None,

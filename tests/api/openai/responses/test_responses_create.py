@@ -168,6 +168,15 @@ async def test_an_answer_that_is_cut_is_incomplete(keeping: Served) -> None:
     assert (await streamed(keeping))[-1]["type"] == "response.incomplete"
 
 
+async def test_the_chats_word_for_the_length_counts_too(keeping: Served) -> None:
+    await respond(keeping, max_tokens=-1)
+    await respond(keeping, max_tokens=5)
+    await respond(keeping, max_tokens=5, max_output_tokens=3)
+    limit = keeping.parts.settings.inference.max_tokens
+    assert [job.max_tokens for job in keeping.executor.jobs] == [limit, 5, 3]
+    assert (await respond(keeping, 400, max_tokens=0))["error"]["param"] == "max_tokens"
+
+
 async def test_without_store_nothing_is_kept(keeping: Served, memory: Memory) -> None:
     answer = await respond(keeping, store=False)
     assert answer["store"] is False
