@@ -107,6 +107,7 @@ def _turns(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
             turns.append(
                 structs.replace(message, role="tool", content=message.content or "", tool_call_id=call or _id(number))
             )
+            call = ""
         elif message.function_call and not message.tool_calls:
             call = _id(number)
             turns.append(structs.replace(message, tool_calls=[ToolCall(message.function_call, call)]))

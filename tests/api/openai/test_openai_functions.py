@@ -137,6 +137,15 @@ async def test_a_result_whose_call_was_left_out_stands_alone(served: Served) -> 
     assert last.tool_call_id
 
 
+async def test_a_call_has_one_result(served: Served) -> None:
+    result = {"role": "function", "name": "weather", "content": "Sunny"}
+    call = {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": "{}"}}
+    await served.chat(messages=[{"role": "user", "content": "Hi"}, call, result, result])
+    _, called, first, second = served.executor.jobs[0].messages or ()
+    assert called.tool_calls[0]["id"] == first.tool_call_id
+    assert second.tool_call_id not in (None, first.tool_call_id)
+
+
 async def test_the_new_word_counts_where_a_turn_has_both(served: Served) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     turn = {"role": "assistant", "tool_calls": [call], "function_call": {"name": "light", "arguments": "{}"}}
