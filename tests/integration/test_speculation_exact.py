@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.job import Delta, Finished, Job, Message
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import Row
@@ -62,7 +62,7 @@ def free() -> Speculation:
 
 def run(backend: LlamaBackend, job: Job, speculation: Speculation | None) -> tuple[list[int], Finished]:
     scheduler = Scheduler(slots=2, context=CONTEXT, queue=4, max_gap=1.0, batch=2048, speculation=speculation)
-    engine = Engine(backend, scheduler, SystemClock(), "here")
+    engine = Engine(backend, scheduler, FakeClock(), "here")  # no load makes it cut the prompt below a tile
     prompt = prepare(backend, job)
     assert not hasattr(prompt, "error")
     engine.submit(job, prompt)  # type: ignore[arg-type]
