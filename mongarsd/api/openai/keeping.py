@@ -110,20 +110,22 @@ def answer_of(name: str) -> str:
 
 async def keep(request: web.Request, body: ChatRequest, model: str) -> Kept | None:
     """None unless the request wants to be stored. What a preset adds is not. Raises NotFound, BadRequest."""
-    parts, messages = request.app[PARTS], sent(body)
-    chat = _chat(request, messages) if body.store is None and parts.settings.memory.trust_chat_ids else ""
+    parts = request.app[PARTS]
+    chat = _chat(request) if body.store is None and parts.settings.memory.trust_chat_ids else ""
     if not (body.store or chat):
+        return None
+    messages = sent(body)
+    if chat and messages[-1].content.startswith(TASK):
         return None
     kept = Kept(parts, account_id(account(request)), model)
     await kept.asked(request.headers.get(CONVERSATION, ""), chat, messages, _metadata(body))
     return kept
 
 
-def _chat(request: web.Request, messages: Sequence[Message]) -> str:
+def _chat(request: web.Request) -> str:
     """The chat's name, "" = none that is to be kept."""
     chat = request.headers.get(CHAT, "")
-    usual = 0 < len(chat) <= MAX_CHAT and not chat.startswith(TEMPORARY)
-    return chat if usual and not messages[-1].content.startswith(TASK) else ""
+    return chat if 0 < len(chat) <= MAX_CHAT and not chat.startswith(TEMPORARY) else ""
 
 
 def answer_turn(node: str, model: str, collected: Collected, end: Finished) -> NewTurn:
