@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import UNSET, structs
 
 from mongarsd.api.openai.answers import ChatChoice, ChunkFunction, TimingsObject
 from mongarsd.api.openai.chunks import ChatChunks
+from mongarsd.api.openai.naming import renamed
 from mongarsd.api.openai.requests import ChatMessage, ChatRequest, ToolCall
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Delta, ToolChoice
@@ -33,15 +34,9 @@ def as_tools(request: ChatRequest) -> ChatRequest:
     return structs.replace(request, messages=_turns(request.messages), **_tools(request))
 
 
-@contextmanager
-def named_as_sent(request: ChatRequest) -> Iterator[None]:
+def named_as_sent(request: ChatRequest) -> AbstractContextManager[None]:
     """Complaints about the request that `as_tools` makes name the fields of `request`."""
-    try:
-        yield
-    except BadRequest as error:
-        if request.functions and error.param:
-            raise BadRequest(_renamed(error.message), param=_renamed(error.param), **error.detail) from None
-        raise
+    return renamed(_sent) if request.functions else nullcontext()
 
 
 def answered(choice: ChatChoice) -> ChatChoice:
@@ -135,7 +130,7 @@ def _word(reason: Any) -> Any:
     return "function_call" if reason == "tool_calls" else reason
 
 
-def _renamed(text: str) -> str:
+def _sent(text: str) -> str:
     for name, sent in _NAMES:
         text = name.sub(sent, text)
     return text

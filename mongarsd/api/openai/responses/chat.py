@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import structs
 
 from mongarsd.api.openai.jobs import Order, chat_jobs
+from mongarsd.api.openai.naming import renamed
 from mongarsd.api.openai.requests import ChatMessage, ChatRequest, NamedSchema, Options, ResponseFormat
 from mongarsd.api.openai.responses.items import LOGPROBS
 from mongarsd.api.openai.responses.requests import FileSearch, ResponseRequest
@@ -55,12 +57,8 @@ def job_of(body: ResponseRequest, tools: Tools, messages: Sequence[ChatMessage],
             else None
         ),
     )
-    try:
+    with renamed(partial(_sent, tools.places)):
         (job,) = chat_jobs(request, order)
-    except BadRequest as error:
-        raise BadRequest(
-            _renamed(error.message, tools.places), param=error.param and _renamed(error.param, tools.places)
-        ) from error
     return job
 
 
@@ -132,7 +130,7 @@ def _logprobs(body: ResponseRequest) -> bool:
     return body.top_logprobs is not None or LOGPROBS in (body.include or ())
 
 
-def _renamed(text: str, places: Sequence[int]) -> str:
+def _sent(places: Sequence[int], text: str) -> str:
     for name, new in _NAMES:
         text = re.sub(rf"\b{re.escape(name)}", new, text) if text.startswith(name) else text
     return _TOOL.sub(lambda match: _placed(int(match[1]), places) or match[0], text)
