@@ -2,9 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 _SAME = {"integer": "number"}
+
+
+#: Compared with each other one by one, 5 to 20 µs each (x86). Branches told apart by one value (`kind`) need none.
+MAX_PAIRS = 10_000
+
+
+class TooMany(Exception):
+    """There are more pairs than are compared."""
+
+
+class Pairs:
+    """What may still be compared."""
+
+    def __init__(self, most: int = MAX_PAIRS) -> None:
+        self._left = most
+
+    def overlap(self, schemas: Sequence[Any]) -> tuple[int, int] | None:
+        """The first two that a value may fit both of, the earlier one first. Raises TooMany."""
+        if _all_differ(schemas):
+            return None
+        for i, one in enumerate(schemas):
+            self._left -= i
+            if self._left < 0:
+                raise TooMany
+            for j, other in enumerate(schemas[:i]):
+                if not disjoint(one, other):
+                    return j, i
+        return None
+
+
+def _all_differ(schemas: Sequence[Any]) -> bool:
+    """True if values tell them apart, theirs or those of a property that all require: a look at each is enough."""
+    if not all(isinstance(one, dict) for one in schemas):
+        return False
+    lists = [_values(one) for one in schemas]
+    try:
+        if all(values is not None for values in lists):
+            sets: list[set[Any]] = [set(values or ()) for values in lists]
+            return len(set.union(*sets)) == sum(map(len, sets))
+        if not all(_kinds(one) == {"object"} for one in schemas):
+            return False
+        named: list[set[str]] = [set(one.get("required", ())) & set(one.get("properties", {})) for one in schemas]
+        kept = [[one["properties"][name] for one in schemas] for name in set.intersection(*named)]
+        return any(all(isinstance(one, dict) and _values(one) for one in some) and _all_differ(some) for some in kept)
+    except TypeError:  # of lists and objects there are no sets
+        return False
 
 
 def disjoint(one: Any, other: Any) -> bool:

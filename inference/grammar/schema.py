@@ -15,7 +15,7 @@ from mongarsd.ground.errors import BadRequest
 from mongarsd.inference.grammar.arrays import array
 from mongarsd.inference.grammar.bounds import integer, number
 from mongarsd.inference.grammar.check import check, unproductive
-from mongarsd.inference.grammar.disjoint import disjoint
+from mongarsd.inference.grammar.disjoint import Pairs, TooMany
 from mongarsd.inference.grammar.gbnf import MAX_RULES, MAX_TEXT, parse
 from mongarsd.inference.grammar.kinds import OF_TYPE, kinds, values
 from mongarsd.inference.grammar.merge import ANNOTATIONS, Conflict, merge
@@ -49,6 +49,7 @@ class SchemaRules:
         self._targets: dict[tuple[int, str], str] = {}
         self._paths: dict[str, str] = {}
         self._count = 0
+        self._pairs = Pairs()
         self._forks = False  # may two branches begin alike?
 
     def add(self, schema: Any, path: str) -> str:
@@ -149,12 +150,13 @@ class SchemaRules:
         beside = {k: v for k, v in schema.items() if k not in ANNOTATIONS and k not in (key, "nullable")}
         if key == "oneOf":
             flat = [self.flat(branch, place.path) if isinstance(branch, dict) else branch for branch in branches]
-            for i, one in enumerate(flat):
-                for j, other in enumerate(flat[:i]):
-                    if not disjoint(one, other):
-                        place.refuse(
-                            f"oneOf: a value may fit both {j} and {i}, so only one cannot be promised; use anyOf"
-                        )
+            try:
+                both = self._pairs.overlap(flat)
+            except TooMany:
+                place.refuse("oneOf: too many branches to compare them all; use anyOf")
+            if both:
+                why = "so only one cannot be promised; use anyOf"
+                place.refuse(f"oneOf: a value may fit both {both[0]} and {both[1]}, {why}")
         for i, branch in enumerate(branches):
             whole = {"allOf": [beside, branch]} if beside else branch
             yield place.compile(whole, f"{place.path}.{key}[{i}]")

@@ -10,6 +10,7 @@ from typing import Protocol
 from aiohttp import web
 
 from mongarsd import __version__
+from mongarsd.api.aside import Aside
 from mongarsd.api.logins import Attempts
 from mongarsd.api.rates import Limits, Metered, Rates
 from mongarsd.api.reuse import Reusing
@@ -129,6 +130,7 @@ class Parts:
     metered: Executor = field(init=False)
     answers: StoredAnswers = field(init=False)
     used: UsedNames = field(init=False, default_factory=UsedNames)
+    aside: Aside = field(init=False, default_factory=Aside)
     #: Wrong passwords, of each user and of each address. A name's wait is short: others must not lock its owner out.
     user_attempts: Attempts = field(init=False)
     address_attempts: Attempts = field(init=False)

@@ -27,6 +27,7 @@ from mongarsd.api.anthropic.requests import CountRequest, MessagesRequest
 from mongarsd.api.body import decode
 from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, json
+from mongarsd.api.openai.forms import has_form
 from mongarsd.api.openai.run import follow
 from mongarsd.api.openai.stream import EventStream
 from mongarsd.api.parts import PARTS
@@ -38,7 +39,7 @@ _count = msgspec.json.Decoder(CountRequest)
 
 async def create_message(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _messages)
-    model, job = _job(request, body)
+    model, job = await _job(request, body)
     if body.stream:
         return await _stream(request, model, job)
     collected = Collected()
@@ -58,16 +59,17 @@ async def create_message(request: web.Request) -> web.StreamResponse:
 async def count_tokens(request: web.Request) -> web.Response:
     """Of the prompt, by the model's own template and tokenizer; nothing is computed."""
     body = await decode(request, _count)
-    _, job = _job(request, body)
+    _, job = await _job(request, body)
     end = await follow(request.app[PARTS], structs.replace(job, count=True), Collected().add)
     return json(TokenCount(end.usage.prompt))
 
 
-def _job(request: web.Request, body: CountRequest) -> tuple[str, Job]:
+async def _job(request: web.Request, body: CountRequest) -> tuple[str, Job]:
     """The model's name too. Raises MongarsError."""
     chat = chat_request(body)
-    model, order = accept(request.app[PARTS], account(request), chat)
-    return model.name, job_of(body, chat, model, order)
+    parts = request.app[PARTS]
+    model, order = accept(parts, account(request), chat)
+    return model.name, await parts.aside(has_form(chat), job_of, body, chat, model, order)
 
 
 async def _stream(request: web.Request, model: str, job: Job) -> web.StreamResponse:

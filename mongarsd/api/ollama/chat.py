@@ -15,6 +15,7 @@ from mongarsd.api.ollama.find import find, need
 from mongarsd.api.ollama.jobs import chat_job
 from mongarsd.api.ollama.keep_alive import seconds
 from mongarsd.api.ollama.requests import OllamaChat
+from mongarsd.api.parts import PARTS
 
 _decoder = Decoder(OllamaChat)
 
@@ -27,7 +28,8 @@ async def ollama_chat(request: web.Request) -> web.StreamResponse:
     asked = Asked(request, body.model, model, _line, kept, truncate=body.truncate)
     if not body.messages:
         return await load(asked)
-    return await respond(asked, chat_job(body, model, asked.order), body.stream)
+    job = await request.app[PARTS].aside(bool(body.tools or body.format), chat_job, body, model, asked.order)
+    return await respond(asked, job, body.stream)
 
 
 def _line(text: str, thinking: str, calls: list[OllamaCall], **common: Any) -> OllamaChatLine:

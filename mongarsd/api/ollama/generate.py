@@ -15,6 +15,7 @@ from mongarsd.api.ollama.find import find, need
 from mongarsd.api.ollama.jobs import generate_job
 from mongarsd.api.ollama.keep_alive import seconds
 from mongarsd.api.ollama.requests import OllamaGenerate
+from mongarsd.api.parts import PARTS
 
 _decoder = Decoder(OllamaGenerate)
 
@@ -27,7 +28,7 @@ async def ollama_generate(request: web.Request) -> web.StreamResponse:
     if not body.prompt and kept == 0:
         return await load(asked)  # out of memory, whatever it is good for
     need(model, body.model, "generate")
-    job = generate_job(body, model, asked.order)
+    job = await request.app[PARTS].aside(bool(body.format), generate_job, body, model, asked.order)
     return await (respond(asked, job, body.stream) if body.prompt else load(asked))
 
 

@@ -10,6 +10,7 @@ from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
 from mongarsd.api.openai.answers import AnswerMessage, AnswerToolCall, CalledFunction, ChatChoice, ChatCompletion
 from mongarsd.api.openai.chunks import ChatChunks, Head
+from mongarsd.api.openai.forms import has_form
 from mongarsd.api.openai.functions import FunctionChunks, answered, as_tools, named_as_sent
 from mongarsd.api.openai.jobs import chat_jobs
 from mongarsd.api.openai.keeping import COMPLETION, keep
@@ -29,7 +30,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = as_tools(sent)
     model, order = accept(parts, account(request), body)
     with named_as_sent(sent):
-        jobs = chat_jobs(body, order)
+        jobs = await parts.aside(has_form(body), chat_jobs, body, order)
     kept = await keep(request, body, model.name)
     jobs, memory = await with_memories(parts.memory, body.memory, jobs)
     head = Head.new(COMPLETION, parts.clock.wall(), model.name, parts.version)

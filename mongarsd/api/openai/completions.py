@@ -10,6 +10,7 @@ from mongarsd.api.credentials import account
 from mongarsd.api.openai.answer import Collected, accept, collect, finish_word, json, stream, wants_usage
 from mongarsd.api.openai.answers import Completion, CompletionChoice
 from mongarsd.api.openai.chunks import CompletionChunks, Head
+from mongarsd.api.openai.forms import has_form
 from mongarsd.api.openai.jobs import completion_jobs
 from mongarsd.api.openai.logprobs import CompletionShape
 from mongarsd.api.openai.requests import CompletionRequest
@@ -24,7 +25,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     body = await decode(request, _decoder)
     model, order = accept(parts, account(request), body)
-    jobs = completion_jobs(body, order)
+    jobs = await parts.aside(has_form(body), completion_jobs, body, order)
     n = body.n or 1
     head = Head.new("cmpl-", parts.clock.wall(), model.name, parts.version)
     if body.stream:

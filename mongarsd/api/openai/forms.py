@@ -21,6 +21,12 @@ MAX_BRANCHES = 64  # nesting of a schema; the compiler's own limit is lower and 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
+def has_form(request: ChatRequest | CompletionRequest) -> bool:
+    """Is there something to check that may take long? 0.1 s where a schema is as large as they may be (x86)."""
+    chat = request if isinstance(request, ChatRequest) else None
+    return bool(request.grammar or request.json_schema is not None or (chat and (chat.tools or chat.response_format)))
+
+
 def chat_form(request: ChatRequest) -> dict[str, Any]:
     """Job's fields `grammar`, `tools`, `tool_choice`, `tool_name`, `parallel_tool_calls`. Raises BadRequest."""
     tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or ())]

@@ -154,7 +154,8 @@ async def prepare(parts: Parts, account: str, body: ResponseRequest) -> Work:
         found = await search(parts.memory.documents, whose, tools.search, given)
     if found:
         with_passages(messages, found)
-    job = job_of(body, tools, with_instructions(body.instructions, messages), order)
+    messages = with_instructions(body.instructions, messages)
+    job = await parts.aside(bool(tools.functions or body.text), job_of, body, tools, messages, order)
     (job,), memory = await with_memories(parts.memory, body.memory, [job])
     name, now = new_id("resp"), parts.clock.wall()
     response = begun(name, now, model.name, body, job, conversation=conversation)
