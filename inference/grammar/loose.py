@@ -2,6 +2,7 @@
 
 Tools come from everywhere (MCP servers, OpenAPI documents, `voluptuous`), and no client expects that one `uniqueItems`
 among forty tools ends the conversation: neither OpenAI without `strict`, nor Anthropic, nor Ollama bind them at all.
+llama-server reads no `strict`, and programs set it on schemas that OpenAI itself would refuse.
 """
 
 from __future__ import annotations

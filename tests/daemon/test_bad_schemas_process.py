@@ -118,10 +118,6 @@ def test_a_schema_that_cannot_be_kept(daemon: DaemonProcess, held: HTTPResponse,
     error = refused(daemon, held, response_format=form)
     assert error["param"] == "response_format.json_schema.schema"
     assert why in error["message"]
-    tool = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
-    error = refused(daemon, held, tools=[tool])
-    assert error["param"] == "tools[0].function.parameters"
-    assert why in error["message"]
 
 
 @pytest.mark.parametrize("kind", TOOLS)

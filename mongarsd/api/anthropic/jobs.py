@@ -56,7 +56,7 @@ def _tool(tool: Tool, path: str) -> dict[str, Any]:
     if tool.input_schema is None:
         raise BadRequest(f"{path}.input_schema: required, and missing", param=f"{path}.input_schema")
     function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
-    return {"type": "function", "function": function | {"strict": tool.strict}}
+    return {"type": "function", "function": function}
 
 
 def _choice(choice: ToolChosen | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     type: str | None = None  # absent = "custom"; the others are tools that Anthropic runs
-    strict: bool | None = None  # a schema that cannot be promised is refused
+    strict: bool | None = None  # makes no difference: the schema binds as far as it can
 
 
 class ToolChosen(Struct, frozen=True, kw_only=True):

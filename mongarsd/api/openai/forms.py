@@ -104,17 +104,10 @@ def _tool(tool: dict[str, Any], path: str) -> dict[str, Any]:
         check_plain(parameters, where)
         if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
             raise BadRequest(f"tool {name}: parameters: expected the schema of an object", param=where)
-        parameters = _bound(parameters, function.get("strict") is True, param=where, path=f"tool {name}: parameters")
+        # `strict` too binds as far as it can: Cline sets it on whatever schema an MCP server has.
+        parameters = loosened(parameters, param=where, path=f"tool {name}: parameters")
     whole: dict[str, Any] = {"name": name, "description": about or "", "parameters": parameters or _NOTHING}
     return {"type": "function", "function": whole}
-
-
-def _bound(schema: dict[str, Any], strict: bool, *, param: str, path: str) -> dict[str, Any]:
-    """What the arguments are bound to: all of the schema where that was asked for. Raises BadRequest."""
-    if not strict:
-        return loosened(schema, param=param, path=path)
-    compile_schema(schema or {"type": "object"}, param=param, path=path)
-    return schema
 
 
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}

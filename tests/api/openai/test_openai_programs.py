@@ -14,6 +14,16 @@ from fakes.sse import events
 from mongarsd.ground.job import Delta, ToolCall
 
 PARAMETERS = {"type": "object", "properties": {"list": {"type": "array", "items": {"type": "object"}}}}
+#: Of an MCP server: no grammar can promise all of it, nor does OpenAI take it with `strict`.
+MCP = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {
+        "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "path": {"type": "string", "not": {"const": "/"}},
+    },
+    "required": ["tags"],
+}
 CALL = Delta(job="", tokens=(1,), calls=(ToolCall(0, "call_1", "execute_services", '{"list": []}'),))
 
 
@@ -111,7 +121,8 @@ async def test_cline_reads_the_stream_and_sends_its_turns_in_parts(served: Serve
         "stream": True,
         "stream_options": {"include_usage": True},
         "tools": [
-            {"type": "function", "function": {"name": "execute_services", "strict": True, "parameters": PARAMETERS}}
+            {"type": "function", "function": {"name": "execute_services", "strict": True, "parameters": PARAMETERS}},
+            {"type": "function", "function": {"name": "c1a2b3__tag", "strict": True, "parameters": MCP}},
         ],
         "tool_choice": "auto",
         "parallel_tool_calls": False,
@@ -124,6 +135,9 @@ async def test_cline_reads_the_stream_and_sends_its_turns_in_parts(served: Serve
     assert [(one["id"], one["function"]["name"]) for one in pieces if "id" in one] == [("call_1", "execute_services")]
     assert "".join(one["function"]["arguments"] for one in pieces) == '{"list": []}'
     assert chunks[-1]["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    bound = served.executor.jobs[0].tools[1]["function"]["parameters"]
+    assert bound["properties"] == {"tags": {"type": "array", "items": {"type": "string"}}, "path": {"type": "string"}}
+    assert bound["required"] == ["tags"]
 
 
 async def test_librechat_lists_models_and_streams(served: Served) -> None:

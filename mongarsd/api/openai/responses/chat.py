@@ -68,7 +68,7 @@ def tools_of(body: ResponseRequest) -> Tools:
     for number, tool in enumerate(body.tools or ()):
         kind = tool.get("type")
         if kind == "function":
-            names = ("name", "description", "parameters", "strict")
+            names = ("name", "description", "parameters")
             functions.append({"type": "function", "function": {name: tool.get(name) for name in names}})
             places.append(number)
         elif kind == "file_search" and search is None:

@@ -262,7 +262,7 @@ async def test_a_context_that_is_too_small_is_an_error_unless_it_may_be_cut(keep
         ({"prompt": {"id": "x"}}, "prompt"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
-        ({"tools": [{**WEATHER, "strict": True, "parameters": {"not": {}}}]}, "tools[0].parameters"),
+        ({"tools": [{**WEATHER, "strict": True, "parameters": {"properties": []}}]}, "tools[0].parameters"),
         ({"tools": [{"type": "file_search"}]}, "tools[0]"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "x"}}, "tool_choice.name"),
         ({"tool_choice": {"type": "mcp"}}, "tool_choice"),
