@@ -57,7 +57,8 @@ async def test_nothing_written_nothing_copied(memory: Memory, clock: FakeClock, 
 
 async def test_backups_made_while_the_clock_was_ahead_are_no_longer_the_newest(memory: Memory, tmp_path: Path) -> None:
     clock = FakeClock(wall=time.time())  # the real one dates what is made
-    house = Housekeeping(memory.database, clock, at=lambda: "03:30", keep=lambda: 3)
+    noon = time.strftime("%H:%M", time.localtime(clock.wall() - 12 * 3600))  # another night does not begin meanwhile
+    house = Housekeeping(memory.database, clock, at=lambda: noon, keep=lambda: 3)
     (tmp_path / "backups").mkdir()
     ahead = [tmp_path / "backups" / f"mongars-2038-01-0{day}-033000.db" for day in (1, 2, 3)]
     for day, path in enumerate(ahead):

@@ -41,7 +41,7 @@ async def running(work: Scripted) -> AsyncIterator[None]:
     tasks = Tasks("test")
     tasks.spawn("steps", work.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             yield
     finally:
         await tasks.close()

@@ -99,10 +99,10 @@ def test_board_status(boards: Path) -> None:
 def test_a_reading_is_cheap(boards: Path) -> None:
     vitals = Vitals(boards / "jetson-orin-nano")
     fastest = 1.0
-    for _ in range(20):  # the best of some: other processes share the cores (alone it takes 0.5 ms)
-        start = time.perf_counter()
+    for _ in range(20):  # processor time, and the best of some: other processes share the cores (it takes 0.5 ms)
+        start = time.thread_time()
         vitals.read()
-        fastest = min(fastest, time.perf_counter() - start)
+        fastest = min(fastest, time.thread_time() - start)
     assert fastest < 0.01
 
 
