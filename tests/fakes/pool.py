@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -72,15 +74,28 @@ def text(events: list[Event]) -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other processes do; at most 5 seconds."""
-    async with asyncio.timeout(5):
+    """Wait for what other processes do: long enough for a crowded machine, and for what stays true once it is."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - nothing in this process could set an event
             await asyncio.sleep(0.005)
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_descriptors() -> set[tuple[str, str]]:
+    """Each with what it leads to: what is new can be told, whatever else is closed meanwhile."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are enough
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))  # noqa: PTH115
+    return found
 
 
 def exists(pid: int | None) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+def alive(pid: int) -> bool:
+    """Does it run? A zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

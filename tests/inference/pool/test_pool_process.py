@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.pool import exists, until
+from fakes.pool import alive, open_descriptors, until
 
 from mongarsd.inference.pool.process import COMMAND, WorkerProcess, resident_memory
 from mongarsd.inference.worker.protocol import FromWorker
@@ -46,12 +46,12 @@ def ignore(message: FromWorker) -> None:
         ("sys.exit(3)", "exited with code 3"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "was killed by SIGSEGV"),
         ("os.close(fd); signal.pause()", "was killed by SIGKILL"),  # closed its pipe: of no use
-        ("os.fork() and os._exit(0); signal.alarm(5); signal.pause()", "exited with code 0"),  # a child holds the pipe
+        ("os.fork() and os._exit(0); signal.alarm(60); signal.pause()", "exited with code 0"),  # a child holds the pipe
     ],
 )
 async def test_how_it_ended(code: str, end: str) -> None:
     worker = await WorkerProcess.spawn(child(code), ignore)
-    assert await asyncio.wait_for(worker.ended, 3) == end
+    assert await asyncio.wait_for(worker.ended, 20) == end
     worker.kill()  # harmless
 
 
@@ -73,11 +73,11 @@ async def test_the_environment_carries_no_secrets(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_failed_spawn_leaves_nothing() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240
+    before = open_descriptors()
     with pytest.raises(FileNotFoundError):
         await WorkerProcess.spawn(["/nonexistent"], ignore)
     await asyncio.sleep(0)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before  # noqa: ASYNC240
+    assert not open_descriptors() - before
 
 
 async def test_the_worker_dies_with_the_daemon() -> None:
@@ -85,9 +85,9 @@ async def test_the_worker_dies_with_the_daemon() -> None:
     with subprocess.Popen([sys.executable, "-c", DAEMON, tests], stdout=subprocess.PIPE) as daemon:  # noqa: ASYNC220
         assert daemon.stdout is not None
         pid = int(daemon.stdout.readline())
-        assert exists(pid)
+        assert alive(pid)
         daemon.kill()
-    await until(lambda: not exists(pid) or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+    await until(lambda: not alive(pid))
 
 
 def test_resident_memory_of_nobody() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from fakes.worker_process import whole_text
 
 from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import Busy, DeadlineExceeded
-from mongarsd.ground.job import Event, Failed, Finished, FinishReason, Job, Started
+from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job, Started
 from mongarsd.ground.metrics import Metrics
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.pool import supervisor as supervisor_module
@@ -28,7 +29,7 @@ def started(events: list[Event]) -> list[bool]:
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 async def test_a_crash_is_a_pause(make_pool: MakePool, sign: signal.Signals) -> None:
-    metrics = Metrics()
+    metrics, begin = Metrics(), time.monotonic()
     pool = await make_pool(metrics=metrics)
     innocent = asyncio.create_task(collect(pool, make_job(seed=1, tokens=200)))
     job = make_job(seed=2, tokens=40, crash_at=17, crash_signal=int(sign), crash_again=False)
@@ -39,17 +40,16 @@ async def test_a_crash_is_a_pause(make_pool: MakePool, sign: signal.Signals) -> 
     assert isinstance(last, Finished)
     assert (last.usage.completion, last.usage.prompt, last.timings.restarts) == (40, 7, 1)
     assert last.timings.queue == events[0].queue
-    assert 0 < last.timings.decode < 10
+    assert 0 < last.timings.decode < time.monotonic() - begin
     assert text(await innocent) == whole_text(1, 200)
     assert pool.status()[0].restarts == 1
     assert {m.name: m for m in metrics}["mongarsd_worker_restarts_total"][("one",)] == 1
 
 
 async def test_two_crashes_blame_those_who_ran(make_pool: MakePool) -> None:
-    pool = await make_pool(step=0.002, pulse=0.01)
+    pool = await make_pool(step=0.002)
     await pool.load("one")
     poison = [asyncio.create_task(collect(pool, make_job(seed=9, tokens=99, crash_at=50))) for _ in range(8)]
-    await until(lambda: pool.status()[0].busy_slots == 8)
     waiting = [asyncio.create_task(collect(pool, make_job(seed=seed))) for seed in range(4)]
     for answer in await asyncio.gather(*poison):
         last = answer[-1]
@@ -89,14 +89,23 @@ async def test_an_idle_worker_that_dies_is_replaced(make_pool: MakePool) -> None
     before = pool.status()[0].pid
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    await until(lambda: pool.status()[0].state == "restarting")
-    await until(lambda: pool.status()[0].state == "ready")
+    await until(lambda: pool.status()[0].restarts == 1 and pool.status()[0].state == "ready")
     assert pool.status()[0].pid != before
 
 
 async def test_a_hung_worker_is_replaced(make_pool: MakePool) -> None:
-    pool = await make_pool(settings={"hang_timeout": 1.0}, pulse=0.05)
-    events = await collect(pool, make_job(seed=4, hang_at=6))
+    clock = FakeClock()
+    pool = await make_pool(clock=clock, settings={"hang_timeout": 20.0})
+    stream = pool.run(make_job(seed=4, hang_at=6))
+    events: list[Event] = []
+    while text(events) != whole_text(4, 6):
+        events.append(await anext(stream))
+    stopped = Path(f"/proc/{pool.status()[0].pid}/stat")
+    await until(lambda: stopped.read_text().rsplit(")", 1)[1].split()[0] == "T")
+    for _ in range(11):  # 2 s count at each look
+        clock.advance(2.0)
+        pool.tick()
+    events += [event async for event in stream]
     assert text(events) == whole_text(4, 20)
     assert started(events) == [False, True]
 
@@ -157,16 +166,23 @@ async def test_a_command_that_does_not_exist_fails_clearly(make_pool: MakePool) 
 
 async def test_deadlines_shrink_over_a_crash(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker comes back too late for both: the one that ran is cut short, the one that waited is refused."""
-    pool = await make_pool(load_seconds=0.7, settings={"hang_timeout": 0.2})
+    monkeypatch.setattr(supervisor_module.Restarts, "crashed", lambda *_, **__: 60.0)
+    clock = FakeClock()
+    pool = await make_pool(clock=clock)
     await pool.load("one")
-    ran = asyncio.create_task(collect(pool, make_job(seed=3, deadline=0.6, tokens=10_000)))
+    ran = asyncio.create_task(collect(pool, make_job(seed=3, deadline=6.0, tokens=100_000)))
     await until(lambda: pool.status()[0].busy_slots == 1)
+    clock.advance(4.0)
     pid = pool.status()[0].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await until(lambda: pool.status()[0].state == "restarting")
+    waited = asyncio.create_task(collect(pool, make_job(deadline=1.0)))
+    await asyncio.sleep(0)
+    clock.advance(2.0)
+    pool.tick()
     with pytest.raises(DeadlineExceeded):
-        await collect(pool, make_job(deadline=0.1))
+        await waited
     *events, last = await ran
     assert isinstance(last, Finished)
     assert last.reason is FinishReason.DEADLINE
@@ -199,7 +215,8 @@ async def through_the_real_worker(pool: Pool, *, kill: bool) -> str:
     got: list[Event] = []
     async for event in pool.run(job):
         got.append(event)
-        if kill and len(got) == 20:
+        if kill and isinstance(event, Delta):
+            kill = False
             pid = pool.status()[0].pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
@@ -212,4 +229,4 @@ async def test_the_real_worker_goes_on_after_a_kill(make_pool: MakePool) -> None
     undisturbed = await through_the_real_worker(pool, kill=False)
     assert len(undisturbed) > 40
     assert await through_the_real_worker(pool, kill=True) == undisturbed
-    assert pool.status()[0].restarts == 1
+    await until(lambda: pool.status()[0].restarts == 1)  # a loop that is late reads the whole answer at once

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 from fakes.pool import MakePool, collect, exists, make_job, text, until
@@ -75,13 +77,17 @@ async def test_who_goes_leaves_the_queue_and_a_closing_pool_sends_all_away(make_
 async def test_the_budget_holds_when_who_asked_goes_while_room_is_made(
     make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mongarsd.inference.pool.supervisor.STOP_GRACE", 0.3)
+    monkeypatch.setattr("mongarsd.inference.pool.supervisor.STOP_GRACE", 60.0)
     pool = await make_pool(deaf=True)  # its workers end only when they are killed
     await pool.load("one")
     pid = pool.status()[0].pid
+    assert pid is not None
     asking = asyncio.create_task(collect(pool, make_job("big")))
     await until(lambda: not pool.status())
     asking.cancel()
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert not exists(pid)
@@ -96,7 +102,7 @@ async def test_the_first_to_wait_is_the_first_to_look() -> None:
         seen.append(number)
         return number
 
-    tasks = [asyncio.create_task(turns.take(lambda n=n: attempt(n), 5)) for n in range(3)]  # type: ignore[misc]
+    tasks = [asyncio.create_task(turns.take(lambda n=n: attempt(n), 60)) for n in range(3)]  # type: ignore[misc]
     await until(lambda: turns.waiting == 3)
     turns.changed()
     await asyncio.sleep(0)
