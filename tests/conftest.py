@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,6 +21,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Hypothesis fails an example that takes 200 ms, as one may on a board where others compute.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Where examples are to be the same every time (CI), one value in twenty would still be a literal out of whatever of our
+# modules are loaded by then, and that is up to how the files are spread over processes.
+if settings.get_profile("untimed").derandomize:
+    providers._get_local_constants = providers.Constants  # type: ignore[assignment, attr-defined]
 
 #: Bytes that must be free in /dev/shm for the tests' files to lie there, unless TMPDIR says where: on a disk, each of
 #: 500 databases waits 70 ms until it is synced. That they do sync, test_power_cuts.py asks of a disk of its own.
