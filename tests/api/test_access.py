@@ -5,6 +5,7 @@ import logging
 
 import pytest
 from fakes.executor import FakeExecutor
+from fakes.pool import until
 from fakes.served import Served, serve
 
 LOG = "mongarsd.api.access"
@@ -29,15 +30,9 @@ async def test_a_client_that_left_is_told_apart(caplog: pytest.LogCaptureFixture
     async with serve(executor) as served:
         with caplog.at_level(logging.INFO, LOG):
             waiting = asyncio.create_task(served.chat())
-            for _ in range(200):
-                if executor.running:
-                    break
-                await asyncio.sleep(0.005)
+            await until(lambda: executor.running > 0)
             waiting.cancel()
-            for _ in range(200):
-                if caplog.records:
-                    break
-                await asyncio.sleep(0.005)
+            await until(lambda: bool(caplog.records))
     assert " 499 " in caplog.text
     assert " B 127.0.0.1" in caplog.text
 

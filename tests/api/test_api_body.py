@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from fakes.pool import until
 from fakes.served import serve
+from msgspec import structs
 
 from mongarsd.api import limits
 from mongarsd.api.body import check_plain, parse
@@ -124,8 +126,12 @@ async def test_a_compressed_body_is_refused() -> None:
 
 
 async def test_a_slow_body_is_given_up() -> None:
-    async with serve(header_timeout=0.05) as served:
+    async with serve() as served:
         reader, writer = await asyncio.open_connection(*served.address)
+        await until(lambda: served.parts.http.connections[("tcp",)] == 1)
+        settings = served.parts.settings
+        impatient = structs.replace(settings.server, header_timeout=0.05)
+        served.parts.settings = structs.replace(settings, server=impatient)  # from the body on, not from the header
         writer.write(
             b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 1000\r\n\r\n{"

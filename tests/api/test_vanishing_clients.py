@@ -7,23 +7,15 @@ import gc
 import os
 import socket
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.executor import FakeExecutor, Phase
+from fakes.pool import until
 from fakes.served import Served, serve
 
 CLIENTS = 100
 LINGER_ZERO = struct.pack("ii", 1, 0)  # close() sends a reset, not a goodbye
-
-
-async def until(true: Callable[[], bool], turns: int = 400) -> None:
-    for _ in range(turns):
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 def post(path: str, body: bytes) -> bytes:
@@ -74,14 +66,14 @@ async def test_a_hundred_vanish(phase: Phase) -> None:
         await until(lambda: len(asyncio.all_tasks()) <= tasks and descriptors() <= files)
         gc.collect()  # a generator that was not closed would complain now: warnings are errors
         assert len(executor.jobs) == expected
-        assert served.parts.http.connections[("tcp",)] == 1  # the client of `healthz`
+        assert served.parts.http.connections[("tcp",)] <= 1  # the client of `healthz`, while it keeps it
 
 
 async def test_a_client_that_leaves_before_its_body_is_whole() -> None:
     async with serve() as served:
         sock = socket.create_connection(served.address)
         sock.sendall(post("/v1/completions", b'{"prompt": "x"}')[:-3])
-        await asyncio.sleep(0.02)
+        await until(lambda: served.parts.http.connections[("tcp",)] == 1)
         sock.close()
         await until(lambda: served.parts.http.connections[("tcp",)] == 0)
         assert not served.executor.jobs

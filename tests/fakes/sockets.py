@@ -10,7 +10,13 @@ from typing import Any
 
 import aiohttp
 
-LIMIT = 20.0  # seconds any single wait may take
+LIMIT = 30.0  # seconds any single wait may take
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 LAST = ("response.completed", "response.incomplete", "response.failed", "response.cancelled", "error")
 
 
@@ -73,6 +79,14 @@ async def ticket(client: aiohttp.ClientSession, url: str, headers: Mapping[str, 
         assert response.status == 200, await response.text()
         text: str = (await response.json())["ticket"]
         return text
+
+
+async def refusal(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str] = UPGRADE, **query: str
+) -> tuple[int, Any]:
+    """Status and body of a handshake that fails."""
+    async with client.get(url + "/v1/ws", params=query, headers=headers) as answer:
+        return answer.status, await answer.json()
 
 
 @asynccontextmanager

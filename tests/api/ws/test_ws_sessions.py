@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 import pytest
-from fakes.boards import Board, board, hashes, key
+from fakes.boards import board, hashes, key
 from fakes.executor import FakeExecutor
 from fakes.pool import until
-from fakes.sockets import Socket, text_of, ticket
+from fakes.sockets import Socket, refusal, text_of, ticket
 from msgspec import structs
 
 from mongarsd.api.ws import log
@@ -163,7 +163,7 @@ async def test_a_second_socket_takes_the_place_of_the_first() -> None:
             assert await first.closed() == 4001
             made.executor.release()
             assert text_of(await second.rest("c1")) == ", world"
-        assert made.closes("replaced") == 1
+        await until(lambda: made.closes("replaced") == 1)
 
 
 async def test_a_session_belongs_to_its_account() -> None:
@@ -181,7 +181,9 @@ async def test_a_session_belongs_to_its_account() -> None:
 
 async def test_a_number_that_was_never_told_is_refused() -> None:
     async with board() as made, made.connect() as socket:
-        assert await refused(made, session=socket.session, after="1") == (400, "after")
+        given = await ticket(*made.at)
+        status, body = await refusal(*made.at, ticket=given, session=socket.session, after="1")
+        assert (status, body["error"]["param"]) == (400, "after")
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -190,18 +192,10 @@ async def test_a_number_that_was_never_told_is_refused() -> None:
 ])  # fmt: skip
 async def test_a_place_that_cannot_be_is_refused(name: str, value: str) -> None:
     async with board() as made:
-        assert await refused(made, **{name: value}) == (400, name)
+        given = await ticket(*made.at)
+        status, body = await refusal(*made.at, **{"ticket": given, name: value})
+        assert (status, body["error"]["param"]) == (400, name)
         assert not made.hub.sessions
-
-
-async def refused(made: Board, **query: str) -> tuple[int, str | None]:
-    """Status and param of a handshake that fails."""
-    given = await ticket(made.served.client, made.served.url)
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    headers["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    params = {"ticket": given, **query}
-    async with made.served.client.get(made.served.url + "/v1/ws", params=params, headers=headers) as answer:
-        return answer.status, (await answer.json())["error"]["param"]
 
 
 async def test_sessions_that_were_left_are_bounded() -> None:
