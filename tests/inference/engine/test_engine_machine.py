@@ -34,8 +34,24 @@ class EngineMachine(RuleBasedStateMachine):
         adapter=st.sampled_from(["", "", "one", "other"]),
     )
     def submit(self, words: list[str], max_tokens: int, account: str, priority: Priority, adapter: str) -> None:
+        self.ask("".join(words), max_tokens, account, priority, adapter)
+
+    @precondition(lambda self: self.jobs)
+    @rule(
+        data=st.data(), word=st.sampled_from(["", *WORDS]), max_tokens=st.integers(0, 30), like=st.booleans(),
+        priority=st.sampled_from(list(Priority)),
+    )  # fmt: skip
+    def go_on(self, data: st.DataObject, word: str, max_tokens: int, like: bool, priority: Priority) -> None:
+        """A prompt of what another job has said so far, whose last token is in no cell yet."""
+        name = data.draw(st.sampled_from(sorted(self.jobs)))
+        before = self.jobs[name]
+        assert before.text is not None
+        text = before.text + self.bench.text(name) + word
+        self.ask(text, max_tokens, before.account, priority, before.adapter if like else "")
+
+    def ask(self, text: str, max_tokens: int, account: str, priority: Priority, adapter: str) -> None:
         name = str(len(self.jobs))
-        one = job(name, "".join(words), max_tokens=max_tokens, account=account, priority=priority, adapter=adapter)
+        one = job(name, text, max_tokens=max_tokens, account=account, priority=priority, adapter=adapter)
         self.jobs[name] = one
         self.bench.submit(one)
 

@@ -93,3 +93,19 @@ def test_a_job_that_yielded_can_be_cancelled_and_ends_at_its_deadline_with_what_
     bench.step(20)
     assert bench.finished("b").reason is FinishReason.DEADLINE
     assert bench.finished("b").usage.completion == len(bench.tokens("b")) > 0
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 16), (2, 16), (3, 16), (9, 64)])
+def test_what_it_had_not_computed_is_no_prefix_for_who_takes_its_slot(steps: int, batch: int) -> None:
+    """Half a prompt, and the token that was sampled last: they are in its text, but not in the cells."""
+    bench = Bench(slots=1, batch=batch)
+    bench.submit(job("b", "a prompt of more rows than one", max_tokens=30, priority=BATCH))
+    bench.step(steps)
+    yielding = bench.scheduler.running["b"]
+    assert yielding.pending
+    prompt = bytes(yielding.tokens).decode()
+    computed = yielding.computed
+    bench.run(job("now", prompt + " and so on", max_tokens=5))
+    assert bench.started("now").cached <= computed
+    assert bench.text("now").encode() == answer(prompt + " and so on", 5)
+    assert bench.text("b").encode() == answer("a prompt of more rows than one", 30)
