@@ -27,7 +27,8 @@ from aiohttp import web
 from mongarsd.api import errors
 from mongarsd.api.limits import Connections
 from mongarsd.api.parts import Parts
-from mongarsd.ground.errors import BadRequest, Busy
+from mongarsd.api.refused import Refused
+from mongarsd.ground.errors import BadRequest
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +75,19 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         "_address",
-        "_admitted",
         "_connections",
         "_header",
         "_left",
         "_listener",
         "_moved",
         "_parts",
+        "_refused",
         "_written",
     )
 
-    def __init__(self, server: web.Server, parts: Parts, connections: Connections, listener: str) -> None:
+    def __init__(
+        self, server: web.Server, parts: Parts, connections: Connections, refused: set[Refused], listener: str
+    ) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -94,10 +97,9 @@ class Connection(web.RequestHandler):
             auto_decompress=False,  # a compressed body is refused, not unpacked
         )
         self._parts = parts
-        self._connections = connections
+        self._connections, self._refused = connections, refused
         self._listener = listener
         self._address = ""
-        self._admitted = False
         self._header = Deadline()  # runs while one is due
         self._written = Deadline()  # runs while the client is behind
         self._left, self._moved = 0, 0.0  # what waited for it when it was last seen to read, and when that was
@@ -107,15 +109,14 @@ class Connection(web.RequestHandler):
         stream = cast(asyncio.Transport, transport)
         self._address = address(stream)
         many = trusts(settings.trusted_proxies, self._address)  # clients behind one address
-        self._admitted = self._connections.enter(
+        admitted = self._connections.enter(
             self._address,
             most=settings.max_connections,
             most_each=settings.max_connections if many else settings.max_connections_per_client,
         )
-        if not self._admitted:
+        if not admitted:
             self._parts.http.refused.add(self._listener)
-            stream.write(_refusal())
-            stream.close()
+            stream.set_protocol(Refused(stream, self._refused))
             return
         self._parts.http.connections.set(self._connections.total, self._listener)
         _tune(stream, settings.write_timeout)
@@ -125,15 +126,11 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._header.stop()
         self._written.stop()
-        if self._admitted:
-            self._admitted = False
-            self._connections.leave(self._address)
-            self._parts.http.connections.set(self._connections.total, self._listener)
-            super().connection_lost(exc)
+        self._connections.leave(self._address)
+        self._parts.http.connections.set(self._connections.total, self._listener)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._admitted:
-            return
         idle, before = self._waiter is not None and not self._waiter.done(), self._request_count
         super().data_received(data)
         if self._request_count > before:
@@ -218,20 +215,11 @@ def trusts(networks: Sequence[str], address: str) -> bool:
     return any(one in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
-def factory(server: web.Server, parts: Parts, listener: str) -> Callable[[], Connection]:
-    """What a listening socket makes for each client. `listener` labels the metrics."""
+def factory(server: web.Server, parts: Parts, listener: str, refused: set[Refused]) -> Callable[[], Connection]:
+    """What a listening socket makes for each client. `listener` labels the metrics; `refused` are the clients that are
+    one too many, while they last."""
     connections = Connections()
-    return lambda: Connection(server, parts, connections, listener)
-
-
-def _refusal() -> bytes:
-    what = "too many connections; close some, or raise server.max_connections_per_client or server.max_connections"
-    answer = errors.answer(Busy(what, retry_after=5.0))
-    head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-    return (
-        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n{head}"
-        f"Content-Length: {len(answer.body)}\r\n\r\n"
-    ).encode() + answer.body
+    return lambda: Connection(server, parts, connections, refused, listener)
 
 
 def _tune(transport: asyncio.Transport, write_timeout: float) -> None:

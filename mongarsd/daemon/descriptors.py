@@ -8,13 +8,14 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 
+from mongarsd.api.refused import MOST
 from mongarsd.ground.errors import SettingsError
 
 #: Each of the TCP ports and the control socket lets in so many connections.
 LISTENERS = 2
-#: Beside those that are let in: the 100 that asyncio takes at once before one is looked at, and what the database, the
-#: models, their workers and uploads have open.
-BESIDE = 228
+#: Beside those that are let in: those that are refused, the 100 that asyncio takes at once before one is looked at, and
+#: what the database, the models, their workers and uploads have open.
+BESIDE = 228 + LISTENERS * MOST
 
 Limit = tuple[int, int]  # now, and at most
 
