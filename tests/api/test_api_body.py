@@ -11,7 +11,7 @@ from fakes.served import serve
 from msgspec import structs
 
 from mongarsd.api import limits
-from mongarsd.api.body import check_plain, parse
+from mongarsd.api.body import MAX_BRACKETS, check_plain, parse
 from mongarsd.api.openai.requests import ChatRequest
 from mongarsd.ground.errors import BadRequest, Busy
 
@@ -71,6 +71,14 @@ def test_a_complaint_names_the_field(fields: dict[str, Any], param: str) -> None
 def test_garbage_is_a_bad_request(data: bytes) -> None:
     with pytest.raises(BadRequest):
         parse(data, DECODER)
+
+
+@pytest.mark.parametrize("pair", [b"{}", b"[]"])
+def test_brackets_are_counted_before_they_are_decoded(pair: bytes) -> None:
+    """Also in fields that are ignored."""
+    body = b'{"messages":[{"role":"user","content":"x"}],"zzz":[' + b",".join([pair] * MAX_BRACKETS) + b"]}"
+    with pytest.raises(BadRequest, match="brackets"):
+        parse(body, DECODER)
 
 
 def test_unknown_fields_are_ignored() -> None:

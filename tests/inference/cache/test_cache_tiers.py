@@ -18,7 +18,12 @@ from mongarsd.inference.cache.writes import DAY, DailyWrites
 
 SPACE = keys.seed("model", "build")
 BLOCK = 4
-conversations = st.lists(st.integers(0, 2), min_size=BLOCK, max_size=BLOCK * 6)
+#: Of few blocks, so that they begin alike and come back; some end inside a block.
+conversations = st.builds(
+    lambda blocks, rest: [token for block in blocks for token in block] + rest,
+    st.lists(st.sampled_from([[0] * BLOCK, [1] * BLOCK, [0, 1, 2, 0]]), min_size=1, max_size=5),
+    st.sampled_from([[], [0], [1, 2, 0]]),
+)
 
 
 def chain(tokens: list[int]) -> list[tuple[bytes, bytes, int, bytes]]:
@@ -199,6 +204,16 @@ def test_what_a_clock_that_was_ahead_left_ages_out(tmp_path: Path) -> None:
         now += 1
         assert disk.put(*other)
     assert [key in disk for key, *_ in (old, *others)] == [False, True, True]
+
+
+def test_a_whole_file_under_anothers_name_is_a_miss(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path)
+    one, other = (chain([letter] * BLOCK)[0] for letter in range(2))
+    assert disk.put(*one)
+    assert disk.put(*other)
+    first, second = (found.path for found in scan(tmp_path))
+    first.write_bytes(second.read_bytes())
+    assert sorted(disk.get(key) or b"" for key, *_ in (one, other)) in ([b"", one[3]], [b"", other[3]])
 
 
 def test_a_disk_that_refuses_costs_only_the_tier(tmp_path: Path) -> None:
