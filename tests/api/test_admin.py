@@ -108,14 +108,15 @@ async def test_the_public_port_administrates_for_nobody_without_a_key(served: Se
     assert not served.models.calls
 
 
-async def test_over_a_unix_socket(tmp_path: Path) -> None:
+async def test_over_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # an address may have 107 bytes, and a folder for tests more
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(tmp_path / "s"))
+    listening.bind("s")
     listening.listen()
     front = Front(make_admin_app(fake_parts()), "control")
     await front.start([listening])
     try:
-        connector = aiohttp.UnixConnector(str(tmp_path / "s"))
+        connector = aiohttp.UnixConnector("s")
         async with aiohttp.ClientSession("http://control", connector=connector) as client:
             async with client.get("/admin/status") as response:
                 assert response.status == 200

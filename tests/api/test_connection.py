@@ -202,8 +202,7 @@ async def test_a_stalled_reader_is_cut_and_its_job_cancelled() -> None:
             b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
-        await until(lambda: executor.running == 1)
-        await until(lambda: executor.running == 0)
+        await until(lambda: bool(executor.jobs) and executor.running == 0)
         assert served.parts.http.stalled[()] == 1
         sock.close()
 

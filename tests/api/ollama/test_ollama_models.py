@@ -17,6 +17,7 @@ from msgspec import structs
 
 from mongarsd.api.app import make_admin_app
 from mongarsd.api.credentials import match
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import SourceUnavailable
 from mongarsd.ground.job import Embedded, Event, Finished, FinishReason, Job, Started, Usage
 from mongarsd.ground.preset import Preset
@@ -56,6 +57,7 @@ async def test_a_damaged_entry_is_not_listed(served: Served) -> None:
 
 
 async def test_what_is_loaded(served: Served) -> None:
+    served.parts.clock = FakeClock()
     assert (await served.json("GET", "/api/ps"))["models"] == []
     loaded = structs.replace(TINY, state="ready", memory=5000, context=4096, expires_in=60.0, keep_alive=300.0)
     served.models.models["tiny"] = loaded
@@ -63,7 +65,7 @@ async def test_what_is_loaded(served: Served) -> None:
     (model,) = (await served.json("GET", "/api/ps"))["models"]
     assert (model["name"], model["size"], model["size_vram"], model["context_length"]) == ("tiny:latest", 5000, 0, 4096)
     left = datetime.fromisoformat(model["expires_at"]).timestamp() - served.parts.clock.wall()
-    assert left == pytest.approx(60, abs=5)
+    assert left == 60
     served.models.models["tiny"] = structs.replace(loaded, expires_in=None, keep_alive=-1.0)
     (model,) = (await served.json("GET", "/api/ps"))["models"]
     assert datetime.fromisoformat(model["expires_at"]).year > 2200

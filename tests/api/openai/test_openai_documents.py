@@ -40,7 +40,7 @@ async def library(folder: Path, **server: Any) -> AsyncIterator[Served]:
     )  # fmt: skip
     parts = fake_parts(memory=memory, **server)
     memory.begin()
-    await memory.opened(10)
+    await memory.opened(60)
     try:
         async with serve(parts=parts) as served:
             yield served
@@ -212,7 +212,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing(served: Served,
     head = f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 90000\r\n\r\n"
     writer.write(head.encode() + form(bytes(40_000))[:-8])
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not contents(tmp_path):
             writer.write(bytes(10))  # aiohttp reads a piece ahead
             await served.json("GET", "/healthz")
