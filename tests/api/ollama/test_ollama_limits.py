@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from fakes.executor import FakeExecutor
 from fakes.served import Served, fake_parts, serve
 
 from mongarsd.ground.clock import FakeClock
+from mongarsd.ground.metrics import Metrics
 from mongarsd.memory.access.types import Scope
 from mongarsd.memory.room import Memory
 
@@ -71,7 +73,8 @@ async def test_jobs_at_the_same_time(memory: Memory, path: str, body: dict[str, 
 
 @pytest.mark.parametrize(("path", "body"), ASK)
 async def test_tokens_and_requests_a_minute(memory: Memory, path: str, body: dict[str, Any]) -> None:
-    async with serve(parts=fake_parts(memory=memory)) as served:
+    parts = dataclasses.replace(fake_parts(memory=memory), clock=FakeClock(), metrics=Metrics())
+    async with serve(parts=parts) as served:
         headers = await key(memory, "mine")
         await memory.accounts.change("mine", tokens_per_minute=10)
         await served.json("POST", "/api/show", json={"model": "tiny"}, headers=headers)
