@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from mongarsd.client import errors
+from mongarsd.ctl import interrupts
 
 
 class Exit(enum.IntEnum):
@@ -15,7 +16,7 @@ class Exit(enum.IntEnum):
     NOT_FOUND = 4  # no such model, or the server is too old to know the request
     REFUSED = 5  # key missing or wrong, or not permitted
     BUSY = 6  # the same command may work later
-    INTERRUPTED = 130  # Ctrl-C
+    INTERRUPTED = interrupts.INTERRUPTED  # Ctrl-C
 
 
 #: What the client raises; a class counts for those below it. Whatever is not here is a FAILURE.

@@ -1,107 +1,40 @@
-"""`mongarsctl`: the commands, put together."""
+"""`mongarsctl`, the program. What takes time to import is imported when Ctrl-C is in our hands already."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from mongarsd import __version__
-from mongarsd.ctl import (
-    accounts,
-    cache,
-    config,
-    documents,
-    events,
-    keys,
-    memories,
-    memory,
-    models,
-    setup,
-    status,
-    users,
-)
-from mongarsd.ctl.app import examples, make_app
-from mongarsd.ctl.chat import command as chat
-from mongarsd.ctl.doctor import command as doctor
-from mongarsd.ctl.exits import Exit
+from mongarsd.ctl import interrupts
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-CODES = """
-\b
-Exit codes:
-  0 done             3 no daemon answers    6 busy: try again
-  1 did not work     4 no such thing        130 stopped by Ctrl-C
-  2 wrong command    5 refused
-
---socket, --url, --key and --json may stand before the command, too.
-"""
-
-app = make_app(
-    "Look after mongarsd: see what it does, chat with it, manage its models.",
-    examples(
-        "mongarsctl status                   # what the node is doing, and why",
-        'mongarsctl chat "What is a Pi?"     # one question; without it, a chat',
-        "mongarsctl models list              # the models on disk",
-        "mongarsctl doctor                   # what is wrong, and what to do",
-    )
-    + "\n"
-    + CODES,
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"mongarsctl {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
-
-
-app.command(epilog=status.EXAMPLES)(status.status)
-app.command(epilog=events.EXAMPLES)(events.events)
-app.command(epilog=chat.EXAMPLES)(chat.chat)
-app.add_typer(models.app, name="models")
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
-app.add_typer(cache.app, name="cache")
-memory.app.command(epilog=documents.ADD)(documents.add)
-memory.app.command(epilog=documents.DOCUMENTS)(documents.documents)
-memory.app.command(epilog=memories.REMEMBER)(memories.remember)
-memory.app.command(epilog=memories.SEARCH)(memories.search)
-memory.app.command("list", epilog=memories.LIST)(memories.list_)
-memory.app.command(epilog=memories.FORGET)(memories.forget)
-memory.app.command(epilog=memories.USE)(memories.use)
-app.add_typer(memory.app, name="memory")
-app.add_typer(config.app, name="config")
-app.command(epilog=setup.EXAMPLES)(setup.setup)
-app.add_typer(keys.app, name="keys")
-app.add_typer(users.app, name="users")
-app.add_typer(users.tokens, name="tokens")
-app.add_typer(accounts.app, name="accounts")
-app.command(epilog=accounts.AUDIT)(accounts.audit)
-
 
 def main() -> None:
+    """Raises SystemExit; the exit codes are in the help."""
+    interrupts.begin()
+    try:
+        try:
+            _run()
+        finally:
+            interrupts.end()
+    except KeyboardInterrupt:  # before there was a command, or after
+        sys.exit(interrupts.INTERRUPTED)
+
+
+def _run() -> None:
+    from io import TextIOWrapper
+
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # `mongarsctl status >&-`: nobody wants to read
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 gets "?", not a traceback
             stream.reconfigure(errors="replace")
     try:
+        from mongarsd.ctl.commands import app
+
         app(prog_name="mongarsctl")
     except OSError as error:  # of a command that flushes
         _unwritten(error)
@@ -116,6 +49,8 @@ def _unwritten(error: OSError) -> None:
     """`mongarsctl status | head -1`: nobody wants the rest. `> FILE` on a full disk: that is to be told."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno in _FULL:
+        from mongarsd.ctl.exits import Exit
+
         print(f"mongarsctl: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(Exit.FAILURE)
     if error.errno != errno.EPIPE:

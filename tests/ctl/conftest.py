@@ -8,7 +8,7 @@ from fakes.control_daemon import FakeDaemon
 from typer.testing import CliRunner
 
 from mongarsd.client import places
-from mongarsd.ctl.main import app
+from mongarsd.ctl.commands import app
 
 
 @pytest.fixture(autouse=True)

@@ -137,8 +137,7 @@ def test_events_come_as_they_happen_and_over_a_restart(daemon_process: DaemonPro
         second = DaemonProcess(daemon_process.folder)
         try:
             screen.until(f"was started anew, process {second.process.pid}")
-            screen.type(CTRL_C)
-            assert screen.end() == 130
+            assert screen.end(CTRL_C) == 130
         finally:
             second.close()
     assert "Traceback" not in screen.screen
@@ -149,6 +148,5 @@ def test_json_is_a_line_an_event(daemon_process: DaemonProcess) -> None:
     with Terminal([*MAIN, "--json"], environ) as screen:
         line = screen.until("}")
         found = json.loads(line[line.index("{") :])
-        screen.type(CTRL_C)
-        assert screen.end() == 130
+        assert screen.end(CTRL_C) == 130
     assert (found["what"], found["at"] > 1e9) == ("started", True)

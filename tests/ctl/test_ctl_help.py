@@ -13,8 +13,8 @@ from fakes.control_daemon import FakeDaemon
 from typer.testing import CliRunner
 
 from mongarsd import __version__
+from mongarsd.ctl.commands import app
 from mongarsd.ctl.exits import Exit
-from mongarsd.ctl.main import app
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import os
 import pty
 import select
@@ -29,6 +31,7 @@ class Terminal:
     def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
         self._master, slave = pty.openpty()
         self.screen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a read may end within a letter
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, os.ttyname(slave), *command],
             env=env,
@@ -58,21 +61,27 @@ class Terminal:
             left = end - time.monotonic()
             assert left > 0, f"{text!r} did not come: {self.screen!r}"
             if select.select([self._master], [], [], left)[0]:
-                self.screen += os.read(self._master, 65_536).decode("utf-8", "replace")
+                self.screen += self._decode(os.read(self._master, 65_536))
         seen, _, self.screen = self.screen.partition(text)
         return seen + text
 
     def press(self, key: str, text: str) -> None:
-        """Press until `text` comes, as a person does: readline misses a Ctrl-C in the instant before it waits."""
+        """Press until `text` comes or the program has ended, as a person does: a Ctrl-C in the instant before a program
+        waits is not heard, and one that comes later takes along what was written and not yet read."""
         for _ in range(20):
             self.type(key)
             try:
                 self.until(text, 1.0)
             except AssertionError:
-                continue
+                if self.process.poll() is None:
+                    continue
             return
         raise AssertionError(f"{text!r} did not come: {self.screen!r}")
 
-    def end(self, seconds: float = 20.0) -> int:
-        """The exit code."""
+    def end(self, key: str = "", seconds: float = 20.0) -> int:
+        """The exit code. `key` is pressed until the program has ended."""
+        for _ in range(20 if key else 0):
+            self.type(key)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(seconds / 20)
         return self.process.wait(seconds)

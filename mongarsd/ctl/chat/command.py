@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from mongarsd.ctl.chat.keyboard import Keyboard, history_file
 from mongarsd.ctl.chat.lines import Lines
 from mongarsd.ctl.connect import connected
 from mongarsd.ctl.exits import Exit, Failure
+from mongarsd.ctl.interrupts import Stoppable
 from mongarsd.ctl.terminal import clean_text, note
 
 EXAMPLES = examples(
@@ -56,11 +58,11 @@ def chat(
     text = "\n\n".join(part for part in (" ".join(question or []), _piped()) if part)
     conversation = Conversation(system)
     if text:
-        _answer(client, request, conversation, text)
+        _answer(client, request, conversation, text, nullcontext())
     elif sys.stdin is not None and sys.stdin.isatty():
         client.models()  # a daemon that is down is better known before one has typed
-        with Keyboard(history_file(os.environ)) as keyboard:
-            _converse(client, request, conversation, keyboard)
+        with closing(Stoppable()) as stoppable, Keyboard(history_file(os.environ)) as keyboard:
+            _converse(client, request, conversation, keyboard, stoppable)
     else:
         raise Failure("there is no question: standard input is empty", Exit.USAGE)
 
@@ -72,13 +74,16 @@ def _piped() -> str:
     return sys.stdin.buffer.read().decode("utf-8", "replace").strip()
 
 
-def _converse(client: Client, request: ChatOptions, conversation: Conversation, keyboard: Keyboard) -> None:
+def _converse(
+    client: Client, request: ChatOptions, conversation: Conversation, keyboard: Keyboard, stoppable: Stoppable
+) -> None:
     """Until /exit or Ctrl-D. What goes wrong is told, and the chat goes on."""
     note(f"Chatting with {request['model'] or 'the default model'}. /help lists the commands, Ctrl-D leaves.")
     lines = Lines()
     while True:
         try:
-            message = lines.feed(keyboard.line("... " if lines.pending else ">>> "))
+            with stoppable:
+                message = lines.feed(keyboard.line("... " if lines.pending else ">>> "))
         except EOFError:
             print(file=sys.stderr)
             return
@@ -90,9 +95,10 @@ def _converse(client: Client, request: ChatOptions, conversation: Conversation, 
             continue
         try:
             if message.startswith("/") and not message.startswith("//"):
-                note(clean_text(conversation.command(message)))
+                with stoppable:
+                    note(clean_text(conversation.command(message)))
             else:
-                _answer(client, request, conversation, message.removeprefix("/"))
+                _answer(client, request, conversation, message.removeprefix("/"), stoppable)
         except Leave:
             return
         except KeyboardInterrupt:
@@ -103,14 +109,20 @@ def _converse(client: Client, request: ChatOptions, conversation: Conversation, 
             note(clean_text(error.message))
 
 
-def _answer(client: Client, request: ChatOptions, conversation: Conversation, text: str) -> None:
+def _answer(
+    client: Client,
+    request: ChatOptions,
+    conversation: Conversation,
+    text: str,
+    stoppable: AbstractContextManager[None],
+) -> None:
     """Ask, show, remember. A stopped answer is remembered as far as it came; a turn without any answer is forgotten."""
     conversation.turns.append(Turn("user", text))
     heard: list[str] = []
     printer = Printer(sys.stdout)
     finish = None
     try:
-        with client.stream(conversation.messages(), **request) as chunks:
+        with stoppable, client.stream(conversation.messages(), **request) as chunks:
             for choice in (choice for chunk in chunks for choice in chunk.choices):
                 heard.append(choice.delta.content or "")  # first: Ctrl-C comes while it is written
                 printer.write(choice.delta)
