@@ -50,6 +50,9 @@ DEFAULT_MODEL = ModelFacts(weights=91_726_912, kv_bytes_per_token=23_040, contex
 
 #: onnxruntime, numpy and tokenizers over a bare worker: 52 MB measured, and the vocabulary 10.
 ONNX_RUNTIME = 64 * MIB
+#: What grammars followed in Python remember for each slot, and for those kept (`inference/grammar/matcher.py`).
+ONNX_GRAMMAR = 3_000_000
+ONNX_GRAMMARS_KEPT = 4
 #: Activations of one run of 1,024 tokens: 40 MB measured for all-MiniLM-L6-v2, in tables of up to 256 tokens.
 ONNX_COMPUTE = 48 * MIB
 
@@ -93,7 +96,7 @@ def onnx_decoder_weights(file: int) -> int:
 
     Measured, SmolLM2-135M as int4 (100.6 MB), one slot of 512 tokens: 304 MB at work, 24 of them cells.
     """
-    return ONNX_RUNTIME + file * 7 // 4
+    return ONNX_RUNTIME + ONNX_GRAMMARS_KEPT * ONNX_GRAMMAR + file * 7 // 4
 
 
 class MemoryEstimate(Struct, frozen=True, kw_only=True):

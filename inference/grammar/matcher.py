@@ -7,8 +7,10 @@ none of those that begin like one of them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections import deque
+from collections.abc import Hashable
 from typing import NamedTuple
+from weakref import WeakSet, WeakValueDictionary
 
 from mongarsd.ground.errors import BadRequest
 from mongarsd.inference.grammar.gbnf import Chars, Literal, Ref, parse
@@ -17,12 +19,17 @@ from mongarsd.inference.grammar.stacks import END, REFERENCES, Stack, Stacks, To
 #: Stacks that may be followed for one token: half a second (x86). An enumeration of 4,000 texts takes 40,000 where all
 #: tokens of a vocabulary are looked at.
 WORK = 200_000
-#: … and for each of many, one after another: 0.1 s, as other answers wait meanwhile.
+#: … and for each of many, one after another: 0.1 s, as other answers wait meanwhile. Answers that are bound at the same
+#: time share both, down to these: together they hold a step up for a second once, and for a quarter lastingly, at 8.
 LASTING = 50_000
+BURST, LEAST = 50_000, 12_500
 #: No character: stands for the sets of them.
 SETS = ""
-#: Steps and stacks remembered, 0.3 KB each (`__len__`).
-MEMORY = 40_000
+#: Steps and stacks remembered for each answer that may be bound, 0.3 KB each (`__len__`): less takes enumerations of
+#: 4,000 texts twice the time, more gains a tenth. `tuning/estimate.py` counts it.
+MEMORY = 10_000
+#: Grammars that are kept though no answer is bound by them: tools come with each request of a conversation.
+KEPT = 4
 
 
 class State(NamedTuple):
@@ -42,14 +49,16 @@ class Matcher:
         self._pieces: dict[tuple[State, bytes], State | None] = {}
         self._readers: dict[frozenset[Stack], dict[str, list[Stack]]] = {}
         self._references = 0  # in these
+        self.memory = MEMORY
         try:
             self.start = State(frozenset(self._stacks.open(self._stacks.push(Ref("root"), END))))
         except TooMany:
             raise _ambiguous() from None
 
-    def begin(self) -> None:
-        """Allow the work of another token."""
-        self._stacks.left = min(max(self._stacks.left, 0) + LASTING, WORK)
+    def begin(self, among: int = 1) -> None:
+        """Allow the work of another token, of one of so many answers."""
+        left = max(self._stacks.left, 0) + max(LASTING // among, LEAST)
+        self._stacks.left = min(left, max(WORK // among, BURST))
 
     def accept(self, state: State, piece: bytes) -> State | None:
         """The state after a token that stands for `piece`, None if it does not fit. Raises BadRequest."""
@@ -133,8 +142,13 @@ class Matcher:
         entries = len(self._steps) + len(self._pieces) + len(self._readers) + self._references // REFERENCES
         return entries + len(self._stacks)
 
+    def allow(self, memory: int) -> None:
+        """Remember no more than so much from now on."""
+        self.memory = memory
+        self._make_room()
+
     def _make_room(self) -> None:
-        if len(self) > MEMORY:
+        if len(self) > self.memory:
             self._steps.clear()
             self._pieces.clear()
             self._readers.clear()
@@ -142,10 +156,31 @@ class Matcher:
             self._stacks.forget()
 
 
-@lru_cache(maxsize=4)
-def matcher(grammar: str) -> Matcher:
-    """One for all jobs of a grammar: tools come with each request of a conversation."""
-    return Matcher(grammar)
+class Matchers:
+    """Those of a worker: one for all answers that a grammar binds. They share the memory for `slots` answers."""
+
+    def __init__(self, slots: int) -> None:
+        self._memory = (slots + KEPT) * MEMORY
+        self._known: WeakValueDictionary[str, Matcher] = WeakValueDictionary()
+        self._kept: deque[Matcher] = deque(maxlen=KEPT)
+        self._bound: WeakSet[Hashable] = WeakSet()
+
+    @property
+    def bound(self) -> int:
+        """Answers, at least 1."""
+        return max(len(self._bound), 1)
+
+    def enter(self, answer: Hashable, grammar: str) -> Matcher:
+        """For an answer, which counts as bound while somebody holds it. Raises BadRequest."""
+        if (one := self._known.get(grammar)) is None:
+            one = self._known[grammar] = Matcher(grammar)
+        if one in self._kept:
+            self._kept.remove(one)
+        self._kept.append(one)
+        self._bound.add(answer)
+        for matcher in (matchers := list(self._known.values())):
+            matcher.allow(self._memory // len(matchers))
+        return one
 
 
 def _ambiguous() -> BadRequest:

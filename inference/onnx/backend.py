@@ -11,6 +11,7 @@ from mongarsd.inference.engine.base import BLOCK, NoRoom, Prompt, Row
 from mongarsd.inference.engine.checks import checked
 from mongarsd.inference.engine.prompts import Prompts
 from mongarsd.inference.grammar.constraint import Constraint
+from mongarsd.inference.grammar.matcher import Matchers
 from mongarsd.inference.onnx.cells import Array, cut, join
 from mongarsd.inference.onnx.companions import Companions
 from mongarsd.inference.onnx.decoder import Decoder
@@ -37,6 +38,7 @@ class OnnxBackend:
         )
         self._prompts = Prompts(self._vocabulary, beside.template, load.context)
         self._decoder = decoder = Decoder(load)
+        self._matchers = Matchers(load.slots)
         self._lengths = [0] * load.slots
         self._outputs: list[list[Array]] = []
         self._context = load.context
@@ -92,7 +94,7 @@ class OnnxBackend:
         checked(job.sampling, self._vocabulary.size)
         guided = None
         if constraint:
-            guided = Guided(constraint, self._vocabulary)
+            guided = Guided(constraint, self._vocabulary, self._matchers)
             guided.follow(job.produced)
         return NumpySampler(
             job, prompt, self._context, self._vocabulary, lambda row, output: self._outputs[row][output], guided

@@ -14,7 +14,7 @@ import numpy as np
 
 from mongarsd.ground.errors import BadRequest
 from mongarsd.inference.grammar.constraint import Constraint, Watch
-from mongarsd.inference.grammar.matcher import matcher
+from mongarsd.inference.grammar.matcher import Matchers
 from mongarsd.inference.onnx.vocabulary import HubVocabulary
 
 #: More candidates than this are not looked at one by one, and no more are given to the filters.
@@ -31,12 +31,13 @@ Array = np.ndarray[Any, Any]
 class Guided:
     """One job's grammar, and where its answer stands in it."""
 
-    def __init__(self, constraint: Constraint, vocabulary: HubVocabulary) -> None:
+    def __init__(self, constraint: Constraint, vocabulary: HubVocabulary, matchers: Matchers) -> None:
         """Raises BadRequest."""
         self._vocabulary = vocabulary
         self._words = vocabulary.words
         self._marks = {token: vocabulary.name(token).encode() for token in constraint.marks if token < vocabulary.size}
-        self._matcher = matcher(constraint.grammar)
+        self._matchers = matchers
+        self._matcher = matchers.enter(self, constraint.grammar)
         self._state = self._matcher.start
         self._watch = Watch(constraint.after)
         self.active = not self._watch.waiting
@@ -62,7 +63,7 @@ class Guided:
 
     def begin(self) -> None:
         """Another token is to be chosen."""
-        self._matcher.begin()
+        self._matcher.begin(self._matchers.bound)
 
     def fits(self, token: int) -> bool:
         """To the grammar a control token is nothing, unless it stands for its name."""

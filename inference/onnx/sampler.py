@@ -95,7 +95,7 @@ class NumpySampler:
         return Sampled(token, None if self._alternatives is None else self._logprob(raw, token, self._alternatives))
 
     def close(self) -> None:
-        pass
+        self._guided = None
 
     def _choose(self, logits: Array) -> int:
         tokens, shifts = self._bias

@@ -9,7 +9,14 @@ from mongarsd.ground.status import Reasoned
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.pool.plan import WorkerPlan
 from mongarsd.inference.worker.protocol import AdapterPlan
-from mongarsd.tuning.estimate import DEFAULT_MODEL, ModelFacts, estimate_onnx, estimate_reader, onnx_decoder_weights
+from mongarsd.tuning.estimate import (
+    DEFAULT_MODEL,
+    ONNX_GRAMMAR,
+    ModelFacts,
+    estimate_onnx,
+    estimate_reader,
+    onnx_decoder_weights,
+)
 from mongarsd.tuning.fit import memory_budget
 from mongarsd.tuning.profile import HardwareProfile, human
 from mongarsd.tuning.recommend import Overrides, recommend
@@ -103,10 +110,11 @@ class Knobs:
 
 
 def facts(model: InstalledModel) -> ModelFacts:
+    onnx = model.format != "gguf"
     return ModelFacts(
-        weights=model.size if model.format == "gguf" else onnx_decoder_weights(model.weights),
+        weights=onnx_decoder_weights(model.weights) if onnx else model.size,
         kv_bytes_per_token=model.kv_bytes_per_token,
-        state_bytes=model.state_bytes,
+        state_bytes=ONNX_GRAMMAR if onnx else model.state_bytes,
         context_train=model.context_length,
         layers=model.layers,
         repacks=model.repacks,

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mongarsd.tuning.estimate import DEFAULT_MODEL, estimate, estimate_memory, estimate_onnx
+from mongarsd.inference.grammar import matcher
+from mongarsd.tuning.estimate import (
+    DEFAULT_MODEL,
+    ONNX_GRAMMAR,
+    ONNX_GRAMMARS_KEPT,
+    ONNX_RUNTIME,
+    estimate,
+    estimate_memory,
+    estimate_onnx,
+    onnx_decoder_weights,
+)
 
 #: (slots, context, RSS, anonymous memory), bytes: a worker with SmolLM2-135M Q4_0 after prompts of 1,536 tokens.
 MEASURED = [
@@ -43,3 +53,10 @@ def test_an_onnx_model_is_budgeted_as_32_bit_numbers() -> None:
     need = estimate_onnx(22_928_619, 90_470_720)
     assert 220e6 <= need <= 270e6, "measured while loading all-MiniLM-L6-v2 int8: 220 MB"
     assert estimate_onnx(90_470_720, 90_470_720) == need, "a file of floats is not counted twice"
+
+
+def test_what_grammars_remember_beside_an_onnx_model_is_counted() -> None:
+    assert ONNX_GRAMMAR == matcher.MEMORY * 300  # bytes of each
+    assert matcher.KEPT == ONNX_GRAMMARS_KEPT
+    assert onnx_decoder_weights(10**8) - onnx_decoder_weights(0) == 175_000_000
+    assert onnx_decoder_weights(0) == ONNX_RUNTIME + ONNX_GRAMMARS_KEPT * ONNX_GRAMMAR

@@ -10,13 +10,13 @@ import pytest
 from fakes.tiny_decoder import WORDS, greedy, reference, tiny_decoder, write_decoder, written
 from msgspec import structs
 
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import BadRequest, InvalidModel
 from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job, Message
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import BLOCK, Row
 from mongarsd.inference.grammar import matcher
 from mongarsd.inference.models.names import BESIDE
-from mongarsd.inference.onnx import guided
 from mongarsd.inference.onnx.backend import OnnxBackend
 from mongarsd.inference.worker.generator import Generator, generator
 from mongarsd.inference.worker.protocol import Load
@@ -46,7 +46,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def engine(backend: OnnxBackend, tmp_path: Path) -> Generator:
     for slot in range(3):
         backend.trim(slot, 0)
-    return generator(backend, load(tmp_path / "x"), lambda: None)
+    return generator(backend, load(tmp_path / "x"), lambda: None, FakeClock())
 
 
 def run(engine: Generator, *jobs: Job) -> list[Event]:
@@ -122,8 +122,8 @@ def test_answers_that_different_grammars_bind_side_by_side(engine: Generator, sa
 def test_a_grammar_that_takes_too_long_fails_its_own_job_alone(
     engine: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matcher, "WORK", 2000)
-    monkeypatch.setattr(guided, "matcher", matcher.Matcher)
+    for name in ("WORK", "BURST"):
+        monkeypatch.setattr(matcher, name, 2000)
     hidden = 'root ::= "ab" ("a"{0,100} "a"{0,100}){0,100} "b"'
     events = run(
         engine, job("a", grammar=hidden, sampling=Sampling(temperature=0.0, logit_bias=((2, 90.0),))), job("b")

@@ -19,7 +19,7 @@ from mongarsd.ground.job import Job
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.grammar import matcher as module
 from mongarsd.inference.grammar.constraint import Constraint
-from mongarsd.inference.grammar.matcher import Matcher
+from mongarsd.inference.grammar.matcher import Matchers
 from mongarsd.inference.grammar.rules import literal
 from mongarsd.inference.grammar.schema import compile_schema
 from mongarsd.inference.onnx import guided as tried
@@ -72,7 +72,7 @@ def say(
     job = Job(id="a", model="m", text="x", sampling=sampling, produced=tuple(produced))
     guided = None
     if grammar is not None:
-        guided = Guided(Constraint(grammar, after, marks), vocabulary)
+        guided = Guided(Constraint(grammar, after, marks), vocabulary, Matchers(1))
         guided.follow(produced)
     said = list(produced)
 
@@ -133,7 +133,7 @@ def test_the_best_token_that_fits(
 def test_the_best_that_fit_are_the_same_wherever_they_are_looked_for(
     vocabulary: HubVocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guided = Guided(Constraint("root ::= [a-m0-9]*"), vocabulary)
+    guided = Guided(Constraint("root ::= [a-m0-9]*"), vocabulary, Matchers(1))
     for seed in range(20):
         logits = np.random.default_rng(seed).normal(0, 3, vocabulary.size).astype(np.float32)
         every = guided.best(logits, 256).tolist()
@@ -174,18 +174,18 @@ def test_it_binds_from_where_the_texts_have_come(vocabulary: HubVocabulary) -> N
 
 def test_a_token_that_says_more_than_the_text_waited_for(vocabulary: HubVocabulary) -> None:
     quoted = WORDS.index('": ')
-    begun = Guided(Constraint('root ::= ": " "true"', ('"',)), vocabulary)
+    begun = Guided(Constraint('root ::= ": " "true"', ('"',)), vocabulary, Matchers(1))
     assert not begun.active
     assert begun.accept(quoted)
     assert begun.active
     assert [begun.fits(WORDS.index(word)) for word in ("true", "t", ":", '": ')] == [True, True, False, False]
-    lost = Guided(Constraint('root ::= "true"', ('"',)), vocabulary)
+    lost = Guided(Constraint('root ::= "true"', ('"',)), vocabulary, Matchers(1))
     assert lost.accept(quoted)
     for word in [*"true", '": ']:
         assert not lost.active, "what came after the text does not fit: nothing is bound"
         assert lost.accept(WORDS.index(word))
     assert {piece for _, piece in lost._matcher._pieces} <= {b": "}, "nor tried again"
-    blank = Guided(Constraint('root ::= "true"', (":",)), vocabulary)
+    blank = Guided(Constraint('root ::= "true"', (":",)), vocabulary, Matchers(1))
     assert blank.accept(quoted)
     assert blank.active, "white space that came with the text does not count"
     assert blank.fits(WORDS.index("true"))
@@ -215,8 +215,8 @@ def test_what_was_produced_must_follow_the_grammar(vocabulary: HubVocabulary) ->
 def test_a_grammar_that_takes_too_long_is_the_jobs_own_fault(
     vocabulary: HubVocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WORK", 2000)
+    for name in ("WORK", "BURST"):
+        monkeypatch.setattr(module, name, 2000)
     hidden = 'root ::= "' + "x" * 20 + '" ("a"{0,100} "a"{0,100}){0,100} "b"'
-    monkeypatch.setattr(tried, "matcher", Matcher)
     with pytest.raises(BadRequest, match="too many ways"):
         say(vocabulary, hidden, 300, temperature=0.0, logit_bias=((WORDS.index("a"), 90.0),))
