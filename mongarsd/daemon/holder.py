@@ -12,7 +12,7 @@ LISTEN = "0A"  # include/net/tcp_states.h
 def holders(port: int) -> list[str]:
     """ "name (process 123)" of each; empty when it belongs to another user and we are not root."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
-    return sorted({_name(fd.parents[1]) for fd in PROC.glob("[0-9]*/fd/*") if _link(fd) in sockets}) if sockets else []
+    return sorted({_name(process) for process in PROC.glob("[0-9]*") if _has(process, sockets)}) if sockets else []
 
 
 def _inodes(port: int) -> Iterator[str]:
@@ -26,10 +26,17 @@ def _inodes(port: int) -> Iterator[str]:
                 yield fields[9]
 
 
+def _has(process: Path, sockets: set[str]) -> bool:
+    try:
+        return any(_link(fd) in sockets for fd in (process / "fd").iterdir())
+    except OSError:  # it ended meanwhile, or is not ours to see
+        return False
+
+
 def _link(fd: Path) -> str:
     try:
         return str(fd.readlink())
-    except OSError:  # closed or ended meanwhile, or not ours to see
+    except OSError:  # closed meanwhile
         return ""
 
 

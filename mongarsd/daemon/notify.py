@@ -12,6 +12,9 @@ from collections.abc import MutableMapping
 log = logging.getLogger(__name__)
 
 FIRST_FD = 3  # sd_listen_fds(3)
+#: Seconds that systemd may take to read what is waiting (the kernel holds 10 messages) before one that it must not miss
+#: is given up: without READY=1 it kills the service after a minute and a half.
+PATIENCE = 5.0
 
 
 class Notifier:
@@ -32,17 +35,17 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
     def ready(self) -> None:
-        self._send("READY=1")
+        self._send("READY=1", PATIENCE)
 
     def status(self, text: str) -> None:
         self._send("STATUS=" + text.replace("\n", " "))
 
     def reloading(self) -> None:
         """`ready()` must follow."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", PATIENCE)
 
     def stopping(self) -> None:
-        self._send("STOPPING=1")
+        self._send("STOPPING=1", PATIENCE)
 
     async def watchdog(self) -> None:
         """Runs in the event loop, so the signs of life stop when the loop does."""
@@ -57,9 +60,10 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience: float = 0.0) -> None:
         if not self._socket:
             return
+        self._socket.settimeout(patience)
         try:
             self._socket.sendto(message.encode(), self._address)
         except OSError as error:

@@ -72,13 +72,13 @@ TOOLS: dict[str, tuple[list[Any], str, str]] = {
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
-    with running(env={"MONGARSD_INFERENCE_SLOTS": "1"}) as daemon:
+    with running(env={"MONGARSD_INFERENCE_SLOTS": "1"}, state="state?step=0.1&rest=x") as daemon:
         yield daemon
 
 
 @pytest.fixture(scope="module")
 def held(daemon: DaemonProcess) -> HTTPResponse:
-    """A stream that has the only slot, slow enough to outlast the tests."""
+    """A stream that has the only slot, for 350 s."""
     response = daemon.chat(daemon.connect(), max_tokens=3500)
     assert response.status == 200
     assert response.readline()

@@ -28,7 +28,7 @@ async def test_a_task_that_dies_ends_the_daemon(
     monkeypatch.setattr(Pool, "tick", broken)
     daemon = Daemon(loaded, tmp_path, lambda: loaded)
     await daemon.start()
-    assert await asyncio.wait_for(daemon.run(), 10) == 1
+    assert await asyncio.wait_for(daemon.run(), 30) == 1
     await daemon.close()
     await daemon.close()
     assert "the daemon ends because its task pool.watch died: RuntimeError('out of luck')" in caplog.text

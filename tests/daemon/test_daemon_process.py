@@ -21,7 +21,9 @@ def first_words(response: HTTPResponse) -> bytes:
     """Read until the answer has begun."""
     read = b""
     while read.count(b'"content"') < 3:
-        read += response.read1()
+        piece = response.read1()
+        assert piece, read
+        read += piece
     return read
 
 
@@ -63,12 +65,12 @@ def test_sigterm_lets_a_running_answer_finish() -> None:
 
 @pytest.mark.parametrize("how", ["the limit", "a second signal"])
 def test_what_ends_the_drain_early(how: str) -> None:
-    drain = "1" if how == "the limit" else "20"
+    """The answer takes 80 s, and more than any wait here."""
+    drain = "1" if how == "the limit" else "1000"
     with running(env={"MONGARSD_SERVER_DRAIN": drain}) as daemon:
         connection = daemon.connect()
         response = daemon.chat(connection, max_tokens=4000)
         read = first_words(response)
-        begin = time.monotonic()
         daemon.signal(signal.SIGINT)
         if how == "a second signal":
             daemon.wait_told("STOPPING=1")
@@ -76,7 +78,6 @@ def test_what_ends_the_drain_early(how: str) -> None:
         events = sse.events(read + response.read())
         assert "error" in events[-1]  # the client is told: a cut connection would look like the end
         assert daemon.wait() == 0
-        assert time.monotonic() - begin < 15
 
 
 def test_sighup_reloads_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -113,6 +114,7 @@ def test_sighup_reloads_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
 def test_watchdog() -> None:
     with running(env={"WATCHDOG_USEC": "100000"}) as daemon:
         begin = time.monotonic()
+        daemon.forget_told()  # all that comes from here on was sent after `begin`
         for _ in range(4):
             daemon.wait_told("WATCHDOG=1")
         assert time.monotonic() - begin > 0.1  # twice as often as systemd asks, not as fast as it can
@@ -123,7 +125,7 @@ def test_two_addresses_of_two_families() -> None:
         (_, ipv4), (host, ipv6) = daemon.ports
         assert host == "::1"
         for where in (("127.0.0.1", ipv4), ("::1", ipv6)):
-            with socket.create_connection(where, timeout=5) as sock:
+            with socket.create_connection(where, timeout=20) as sock:
                 sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 assert b"200 OK" in sock.recv(4096)
 

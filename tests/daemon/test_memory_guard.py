@@ -168,7 +168,7 @@ def test_the_real_daemon_gives_slots_back_says_so_and_still_answers(tmp_path: Pa
 
         before = model()["slots"]
         meminfo.write_text("MemAvailable: 30000 kB")
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while (now := model())["state"] != "ready" or now["slots"] == before:
             assert time.monotonic() < limit, daemon.log
             time.sleep(0.1)
@@ -189,7 +189,7 @@ def test_the_daemon_outlives_a_worker_killed_for_memory_whose_file_is_gone(tmp_p
             blob.unlink()
         kills.write_text("oom_kill 1")
         os.kill(found["pid"], signal.SIGKILL)
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while "was killed by SIGKILL" not in daemon.log:
             assert time.monotonic() < limit, daemon.log
             time.sleep(0.05)

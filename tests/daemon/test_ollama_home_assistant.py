@@ -6,6 +6,7 @@ import json
 import statistics
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 from fakes.daemon_process import MODEL, DaemonProcess, running
@@ -97,9 +98,10 @@ def test_every_request_is_answered_while_all_slots_are_busy() -> None:
 
     def ask_again_and_again() -> None:
         while not over.is_set():
-            response = daemon.chat(daemon.connect(), max_tokens=20)
-            answered.append(response.status)
-            response.read()
+            with closing(daemon.connect()) as connection:  # one address may have 64 of them
+                response = daemon.chat(connection, max_tokens=20)
+                answered.append(response.status)
+                response.read()
 
     with running(env={"MONGARSD_INFERENCE_SLOTS": str(SLOTS)}, state="state?step=0.002&rest=x") as daemon:
         daemon.chat(daemon.connect(), max_tokens=1).read()  # loads the model

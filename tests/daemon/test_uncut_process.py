@@ -58,7 +58,7 @@ def started(folder: Path) -> Iterator[DaemonProcess]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < limit, "it did not come true"
         time.sleep(0.05)

@@ -78,7 +78,11 @@ class DaemonProcess:
             stdout=self._log,
             stderr=self._log,
         )
-        self.wait_told("READY=1")
+        try:
+            self.wait_told("READY=1")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def log(self) -> str:
@@ -98,6 +102,14 @@ class DaemonProcess:
                 raise AssertionError(f"{message} did not come; told {self.told}, log:\n{self.log}") from None
             if message in self.told[-1]:
                 return self.told[-1]
+
+    def forget_told(self) -> None:
+        """Read all messages to systemd that have come."""
+        self._notify.settimeout(0.0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.told.append(self._notify.recv(4096).decode())
+        self._notify.settimeout(LIMIT)
 
     def connect(self) -> http.client.HTTPConnection:
         """Closed with the daemon, if not before."""
