@@ -89,6 +89,18 @@ def test_tokens_are_paid_back() -> None:
         pass
 
 
+def test_a_refused_request_costs_nothing() -> None:
+    clock = FakeClock()
+    rates = Rates(lambda _: Limits(requests=2), clock)
+    rates.request("a")
+    rates.request("a")
+    for _ in range(10):
+        with pytest.raises(RateLimited) as refused:
+            rates.request("a")
+    clock.advance(refused.value.detail["retry_after"] + 1e-6)
+    rates.request("a")
+
+
 def test_a_changed_limit_holds_at_once() -> None:
     clock, limits = FakeClock(), [Limits(requests=1)]
     rates = Rates(lambda _: limits[0], clock)

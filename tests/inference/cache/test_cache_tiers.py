@@ -75,12 +75,20 @@ class DiskMachine(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.now = 100 * DAY
         self.budget, self.daily = 0, 0
+        self.known: dict[bytes, tuple[bytes, int]] = {}
+        self.talks: list[list[int]] = []
 
-    @initialize(files=st.integers(0, 8), daily=st.integers(0, 3000))
-    def start(self, files: int, daily: int) -> None:
+    @initialize(
+        files=st.sampled_from([12, 12, 5, 1, 0]),
+        daily=st.sampled_from([10**6, 10**6, 3000, 500, 0]),
+        talks=st.lists(conversations, min_size=2, max_size=4),  # else half of the histories are of empty folders
+    )
+    def start(self, files: int, daily: int, talks: list[list[int]]) -> None:
         self.budget, self.daily = files * 4096, daily
         self.writes: dict[int, int] = {}
         self.reopen()
+        for tokens in talks:
+            self.put(tokens)
 
     @rule()
     def reopen(self) -> None:
@@ -91,16 +99,18 @@ class DiskMachine(RuleBasedStateMachine):
     @rule(tokens=conversations)
     def put(self, tokens: list[int]) -> None:
         self.now += 1
+        self.talks.append(tokens)
         before = self.disk.written
         for key, parent, position, block in chain(tokens):
+            self.known[key] = parent, position
             self.disk.put(key, parent, position, block)
         day = int(self.now // DAY)
         self.writes[day] = self.writes.get(day, 0) + self.disk.written - before
         assert self.writes[day] <= self.daily
 
-    @rule(tokens=conversations)
-    def get(self, tokens: list[int]) -> None:
-        for key, _, _, block in chain(tokens):
+    @rule(which=st.integers(0, 100))
+    def get(self, which: int) -> None:
+        for key, _, _, block in chain(self.talks[which % len(self.talks)]):
             there = key in self.disk
             got = self.disk.get(key)
             assert got in (None, block)
@@ -135,10 +145,17 @@ class DiskMachine(RuleBasedStateMachine):
             path.write_bytes(content)
 
     @invariant()
-    def within_budget(self) -> None:
+    def within_budget_and_rooted(self) -> None:
         assert sum(-(-found.size // 4096) * 4096 for found in scan(self.root)) <= self.budget
+        for key, (parent, position) in self.known.items():
+            if key in self.disk:
+                assert not position or parent in self.disk
+        assert self.disk.used == 4096 * len(self.disk)  # nothing here is larger than a sector
 
     def teardown(self) -> None:
+        for which in range(len(self.talks)):
+            self.get(which)
+            self.within_budget_and_rooted()
         shutil.rmtree(self.root)
 
 
