@@ -49,12 +49,17 @@ class CuttingProxy:
         while True:
             try:
                 client, _ = self._listening.accept()
-                server = socket.create_connection(self._target)
             except OSError:
                 return
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:  # the daemon is gone
+                client.close()
+                continue
             self._open |= {client, server}
-            first = client.recv(65536)
+            first = b""
             with suppress(OSError):
+                first = client.recv(65536)
                 server.sendall(first)
             budget = None
             if b"GET /v1/ws?" in first and self.left:

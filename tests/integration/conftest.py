@@ -22,6 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            item.add_marker(pytest.mark.timeout(600))  # a mark of its own comes first; others may compute too
 
 
 def with_model(state: Path, file: Path) -> InstalledModel:

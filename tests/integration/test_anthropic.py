@@ -12,6 +12,8 @@ from fakes.daemon_process import MODEL
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 ASK: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "max_tokens": 24, "extra_body": {"temperature": 0}}
+#: Asked first: those who ask the same after it then find their prompt in the same cells, and compute the same bits.
+READ: dict[str, Any] = {"max_tokens": 1}
 WEATHER: Any = {
     "name": "weather",
     "description": "The weather of a city",
@@ -35,6 +37,7 @@ def text_of(message: anthropic.types.Message) -> str:
 
 
 def test_a_stream_says_the_same_as_the_plain_answer(client: anthropic.Anthropic) -> None:
+    client.messages.create(**{**ASK, **READ}, system="Be brief.")
     plain = client.messages.create(**ASK, system="Be brief.")
     with client.messages.stream(**ASK, system="Be brief.") as stream:
         streamed = "".join(stream.text_stream)
@@ -48,8 +51,10 @@ def test_a_stream_says_the_same_as_the_plain_answer(client: anthropic.Anthropic)
 
 async def test_async(url: str) -> None:
     async with anthropic.AsyncAnthropic(base_url=url, api_key="none", max_retries=0) as client:
-        plain = await client.messages.create(**ASK)
-        async with client.messages.stream(**ASK) as stream:
+        ask = {**ASK, "system": "Be kind."}
+        await client.messages.create(**{**ask, **READ})
+        plain = await client.messages.create(**ask)
+        async with client.messages.stream(**ask) as stream:
             assert await stream.get_final_text() == text_of(plain)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import openai
@@ -18,15 +18,25 @@ ASKED: list[str] = []
 
 
 @tool
-def get_weather(city: str) -> str:
+def get_weather(city: Annotated[str, Field(max_length=20)]) -> str:
     """The weather of a city."""
     ASKED.append(city)
     return "It is 7 degrees and raining."
 
 
+#: Each run computes its prompt alike: cells that others left round otherwise than a prompt read anew.
+UNCACHED = {"cache_prompt": False}
+
+
 def model(url: str, **fields: Any) -> ChatOpenAI:
     return ChatOpenAI(
-        base_url=f"{url}/v1", api_key=SecretStr("none"), model=MODEL, temperature=0, max_retries=0, **fields
+        base_url=f"{url}/v1",
+        api_key=SecretStr("none"),
+        model=MODEL,
+        temperature=0,
+        max_retries=0,
+        extra_body=UNCACHED,
+        **fields,
     )
 
 

@@ -28,6 +28,8 @@ WEATHER = {
 }
 SEEDS = range(1, 25)
 GREEDY = {"temperature": 0, "num_predict": 40}
+#: Asked first: those who ask the same after it then find their prompt in the same cells, and compute the same bits.
+READ = {**GREEDY, "num_predict": 1}
 ONE = [["London"], ["Rome"], ["Oslo"]]
 TWO = [["London", "Rome"], ["Oslo", "Bern"]]
 
@@ -63,6 +65,7 @@ def test_calls_streamed_and_not_and_their_results_in_the_next_turn(
 ) -> None:
     messages = [*examples(shown), asked(cities)]
     with ollama.Client(url) as client:
+        client.chat(MODEL, messages, tools=[WEATHER], options=READ)
         for seed in SEEDS:
             answer = client.chat(MODEL, messages, tools=[WEATHER], options=sampling(seed))
             calls = called(answer.message)
@@ -77,17 +80,21 @@ def test_calls_streamed_and_not_and_their_results_in_the_next_turn(
         for named in ({}, {"tool_name": "get_weather"}):
             results = [{"role": "tool", "content": f"snow in {call['city']}", **named} for _, call in calls]
             turns = [*messages, answer.message, *results]
+            client.chat(MODEL, turns, tools=[WEATHER], options=READ)
             plain.append(client.chat(MODEL, turns, tools=[WEATHER], options=GREEDY))
             stream = client.chat(MODEL, turns, tools=[WEATHER], options=GREEDY, stream=True)
             assert "".join(line.message.content or "" for line in stream) == plain[-1].message.content
         unnamed, known = plain
         assert unnamed.message.content == known.message.content
-        assert "snow" in (unnamed.message.content or ""), "the results are in the prompt"
+        before = client.chat(MODEL, turns[: -len(results)], tools=[WEATHER], options=READ)
+        counted = [answer.prompt_eval_count or 0 for answer in (before, unnamed)]
+        assert counted[1] > counted[0] + 4 * len(results), "the results are in the prompt"
 
 
 async def test_async_calls_streamed_and_not(url: str) -> None:
     messages = [*examples(ONE), asked(["Paris"])]
     async with ollama.AsyncClient(url) as client:
+        await client.chat(MODEL, messages, tools=[WEATHER], options=READ)
         for seed in SEEDS:
             if calls := called((await client.chat(MODEL, messages, tools=[WEATHER], options=sampling(seed))).message):
                 break

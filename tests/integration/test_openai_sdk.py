@@ -28,6 +28,10 @@ WEATHER: Any = {
 }
 
 
+#: Both runs compute the prompt alike: cells that others left round otherwise than a prompt read anew.
+UNCACHED = {"cache_prompt": False}
+
+
 class Town(BaseModel):
     town: str = Field(max_length=20)
     people: int = Field(ge=0, le=9)
@@ -56,7 +60,7 @@ def test_chat(client: openai.OpenAI) -> None:
 
 
 def test_a_stream_says_the_same_as_the_plain_answer(client: openai.OpenAI) -> None:
-    plain = chat(client, max_tokens=40).choices[0].message.content
+    plain = chat(client, max_tokens=40, extra_body=UNCACHED).choices[0].message.content
     usage = None
     text = ""
     for chunk in client.chat.completions.create(
@@ -66,30 +70,37 @@ def test_a_stream_says_the_same_as_the_plain_answer(client: openai.OpenAI) -> No
         max_tokens=40,
         stream=True,
         stream_options={"include_usage": True},
+        extra_body=UNCACHED,
     ):
         usage = chunk.usage or usage
         text += "".join(choice.delta.content or "" for choice in chunk.choices)
     assert text == plain
     assert usage
     assert usage.prompt_tokens_details
-    assert usage.prompt_tokens_details.cached_tokens
+    assert usage.prompt_tokens_details.cached_tokens == 0
+    again = chat(client, max_tokens=1).usage
+    assert again
+    assert again.prompt_tokens_details
+    assert again.prompt_tokens_details.cached_tokens
 
 
 async def test_async_chat_and_stream(url: str) -> None:
     async with asynchronous(url) as client:
-        plain = await client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, max_tokens=24)  # type: ignore[call-overload]
-        stream = await client.chat.completions.create(  # type: ignore[call-overload]
-            model=MODEL, messages=QUESTION, temperature=0, max_tokens=24, stream=True
-        )
+        ask: dict[str, Any] = {
+            "model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 24, "extra_body": UNCACHED
+        }  # fmt: skip
+        plain = await client.chat.completions.create(**ask)
+        stream = await client.chat.completions.create(**ask, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
     assert text == plain.choices[0].message.content
 
 
 def test_completions_and_their_stream(client: openai.OpenAI) -> None:
-    plain = client.completions.create(model=MODEL, prompt="Once upon a time", temperature=0, max_tokens=16)
-    stream = client.completions.create(
-        model=MODEL, prompt="Once upon a time", temperature=0, max_tokens=16, stream=True
-    )
+    ask: dict[str, Any] = {
+        "model": MODEL, "prompt": "Once upon a time", "temperature": 0, "max_tokens": 16, "extra_body": UNCACHED
+    }  # fmt: skip
+    plain = client.completions.create(**ask)
+    stream = client.completions.create(**ask, stream=True)
     assert "".join(chunk.choices[0].text for chunk in stream) == plain.choices[0].text
     assert plain.choices[0].text
 
@@ -101,7 +112,8 @@ def test_several_prompts_and_several_choices(client: openai.OpenAI) -> None:
 
 def test_a_seed_repeats_and_another_differs(client: openai.OpenAI) -> None:
     texts = [
-        chat(client, temperature=1.0, seed=seed, max_tokens=24).choices[0].message.content for seed in (7, 7, 8, 9, 10)
+        chat(client, temperature=1.0, seed=seed, max_tokens=24, extra_body=UNCACHED).choices[0].message.content
+        for seed in (7, 7, 8, 9, 10)
     ]
     assert texts[0] == texts[1]
     assert len(set(texts)) > 1
@@ -110,7 +122,7 @@ def test_a_seed_repeats_and_another_differs(client: openai.OpenAI) -> None:
 def test_a_seed_repeats_whatever_was_asked_in_between(client: openai.OpenAI) -> None:
     """A longer prompt's tiles hold the question's own beginning, rounded otherwise."""
     fields: dict[str, Any] = {"seed": 7, "max_tokens": 24, "logprobs": True}
-    sampling = {"cache_prompt": False, "temperature": 1}
+    sampling = {**UNCACHED, "temperature": 1}
     longer = [{"role": "user", "content": f"{QUESTION[0]['content']} {'And of Spain? ' * 40}"}]
 
     def answer() -> list[tuple[str, float]]:
@@ -124,9 +136,9 @@ def test_a_seed_repeats_whatever_was_asked_in_between(client: openai.OpenAI) -> 
 
 
 def test_stop_strings_end_the_answer_before_them(client: openai.OpenAI) -> None:
-    whole = chat(client, max_tokens=40).choices[0].message.content or ""
+    whole = chat(client, max_tokens=40, extra_body=UNCACHED).choices[0].message.content or ""
     stop = whole[8:12]
-    answer = chat(client, max_tokens=40, stop=[stop]).choices[0]
+    answer = chat(client, max_tokens=40, stop=[stop], extra_body=UNCACHED).choices[0]
     assert answer.message.content == whole[: whole.index(stop)]
     assert answer.finish_reason == "stop"
 
@@ -163,7 +175,9 @@ def test_a_round_of_tools(client: openai.OpenAI) -> None:
 
 
 def test_parse_gives_a_model_and_so_does_the_stream_helper(client: openai.OpenAI) -> None:
-    fields: Any = {"model": MODEL, "messages": QUESTION, "response_format": Town, "temperature": 0}
+    fields: Any = {
+        "model": MODEL, "messages": QUESTION, "response_format": Town, "temperature": 0, "extra_body": UNCACHED
+    }  # fmt: skip
     plain = client.chat.completions.parse(**fields).choices[0].message.parsed
     assert isinstance(plain, Town)
     with client.chat.completions.stream(**fields) as stream:

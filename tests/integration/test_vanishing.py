@@ -47,7 +47,7 @@ def test_a_hundred_clients_that_vanish(daemon: DaemonProcess, until: Callable[..
         for connection in connections:
             connection.close()
     until(lambda: busy(daemon) == 0)
-    until(lambda: descriptors(pid) <= before[0], 10)
+    until(lambda: descriptors(pid) <= before[0])
     assert threads(pid) <= before[1] + 1 + READERS
     connection = daemon.connect()
     assert daemon.chat(connection, max_tokens=4).status == 200
