@@ -28,7 +28,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     given = ctx.params  # as typed: not converted yet, and only what stands before the cursor
     socket = Path(given["socket"]) if given.get("socket") else None
     try:
-        models = Client(given.get("url"), key=given.get("key"), socket=socket, timeout=1.0, retries=0).installed()
+        models = Client(given.get("url"), key=given.get("key"), socket=socket, timeout=3.0, retries=0).installed()
     except MongarsError:
         return []
     return [model.name for model in models if model.name.startswith(incomplete)]

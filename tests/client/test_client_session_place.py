@@ -37,7 +37,9 @@ def send_on(listening: socket.socket, place: str) -> None:
         with one:
             head = b""
             while b"\r\n\r\n" not in head:
-                head += one.recv(65536)
+                piece = one.recv(65536)
+                assert piece, head
+                head += piece
             one.sendall(b"HTTP/1.1 " + answer.replace(b"%b", place.encode()))
             one.shutdown(socket.SHUT_WR)
             while one.recv(65536):
@@ -50,7 +52,7 @@ def test_no_proxy_is_told(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
         proxy.setblocking(False)
-        assert Face(kind, daemon.url, timeout=5.0).models().names
+        assert Face(kind, daemon.url, timeout=20.0).models().names
         with pytest.raises(BlockingIOError):
             proxy.accept()
 
@@ -61,8 +63,8 @@ def test_a_redirect_is_not_followed(kind: Kind) -> None:
     with stranger(heard) as place, closing(socket.create_server(("127.0.0.1", 0))) as listening:
         sending = threading.Thread(target=send_on, args=(listening, place), daemon=True)
         sending.start()
-        face = Face(kind, f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=5.0)
+        face = Face(kind, f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=20.0)
         with pytest.raises(errors.Unreachable, match="sends its WebSocket on"), face.session(patience=0.0) as session:
             next(iter(session.respond("a secret")))
-        sending.join(5)
+        sending.join(20)
     assert not heard

@@ -81,7 +81,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(daemon: FakeDaemon, env: di
         screen.type(CTRL_C)
         screen.until("(stopped)")
         stopped.set()
-        assert daemon.gone.wait(10)
+        assert daemon.gone.wait(20)
         screen.until(">>> ")
         screen.type("half a line")
         screen.until("half a line")

@@ -1,4 +1,4 @@
-"""`status` takes 0.4 s of a processor, the interpreter's start included: what it does not import is why."""
+"""`status` takes 0.2 s of a processor, the interpreter's start included: what it does not import is why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from fakes.control_daemon import FakeDaemon
 
+MOST = 10.0  # times what the bare interpreter takes; measured: 5 to 7
 HEAVY = (
     "aiohttp",
     "asyncio",
@@ -37,18 +38,19 @@ def test_status_imports_nothing_heavy(daemon: FakeDaemon) -> None:
     assert [name for name in modules if any(name == heavy or name.startswith(heavy + ".") for heavy in HEAVY)] == []
 
 
-def test_status_takes_400_ms_of_a_processor(daemon: FakeDaemon) -> None:
-    command = [sys.executable, "-c", "from mongarsd.ctl.main import main; main()"]
-    command += ["status", "--socket", str(daemon._server.server_address)]
-    taken = [9.9]
-    while min(taken) > 0.4 and len(taken) < 4:  # other programs share its caches
-        begin = processor_time()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        taken.append(processor_time() - begin)
-    assert min(taken) < 0.4
+def test_status_takes_ten_times_as_long_as_no_program_at_all(daemon: FakeDaemon) -> None:
+    """Of a processor: what that is in seconds depends on the machine and on what else it computes."""
+    command = ["-c", "from mongarsd.ctl.main import main; main()", "status"]
+    command += ["--socket", str(daemon._server.server_address)]
+    taken = [99.9]
+    while min(taken) > MOST and len(taken) < 5:  # other programs share its caches
+        taken.append(processor_time(*command) / processor_time("-c", ""))
+    assert min(taken) <= MOST
 
 
-def processor_time() -> float:
-    """Seconds, of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def processor_time(*arguments: str) -> float:
+    """Seconds that an interpreter takes, from its start to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -19,7 +19,7 @@ HEAVY = frozenset(
 )  # fmt: skip
 RSS = 50 * 1000  # kB
 START = 1.5  # seconds
-ATTEMPTS = 3  # the quickest counts: other tests, which may be running beside, share disk and caches
+ATTEMPTS = 6  # the quickest counts: other tests, which may be running beside, share disk and caches
 #: Objects that stay for good: a collection that looked at all of them would stop every stream for 40 ms and more.
 FROZEN = 40_000
 #: The daemon in a fresh interpreter; at its end it says how much was frozen, and what it had imported.

@@ -108,6 +108,7 @@ class FakeDaemon:
             address_family = socket.AF_UNIX if path else socket.AF_INET
             daemon_threads = True
             allow_reuse_address = True
+            request_queue_size = 128
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 if not isinstance(sys.exception(), ConnectionError):  # a client may leave whenever it likes
