@@ -63,7 +63,7 @@ class FakeCache:
 
 def fake_parts(executor: FakeExecutor | None = None, memory: Memory | None = None, **server: Any) -> Parts:
     """`memory`: an open one; without it nothing can be stored."""
-    server = {"drain": 1.0, **server}
+    server = {"drain": 1.0, "header_timeout": 30.0, **server}  # on a busy machine a header may take its time
     return Parts(
         executor=executor or FakeExecutor(),
         models=FakeModels(),
