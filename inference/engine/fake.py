@@ -118,7 +118,7 @@ class FakeBackend:
                 raise BadRequest(f"a token is outside the vocabulary of {VOCABULARY}", param="prompt")
             return Prompt(list(job.tokens))
         if job.text is not None:
-            return Prompt(list(job.text.encode()))
+            return Prompt(list((job.text if job.suffix is None else f"{job.text}\0{job.suffix}\0").encode()))
         lines = "".join(f"{m.role}: {m.content}\n" for m in job.messages or ())
         return Prompt(list(f"{lines}assistant: ".encode()))
 

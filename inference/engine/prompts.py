@@ -64,6 +64,11 @@ class Vocabulary(Protocol):
         """The first of `tokens` that is none of the model's; None if all are."""
         ...
 
+    @property
+    def infill(self) -> tuple[int, int, int] | None:
+        """The tokens before, after and in the place of a gap in a text; None if the model has none."""
+        ...
+
     def control_text(self) -> re.Pattern[str] | None:
         """Matches any text that `tokenize(special=True)` turns into a control or end token; None if there is none."""
         ...
@@ -113,8 +118,9 @@ class Prompts:
             tokens = self._vocabulary.begin(self._tokenize(pieces))
         elif job.text is not None:
             param, thinking = "prompt", False
-            self._check_size(len(job.text))
-            tokens = self._vocabulary.begin(self._tokenize([(job.text, True)]))
+            self._check_size(len(job.text) + len(job.suffix or ""))
+            plain = self._tokenize([(job.text, True)]) if job.suffix is None else self._around(job.text, job.suffix)
+            tokens = self._vocabulary.begin(plain)
         else:
             param, thinking = "prompt", False
             tokens = list(job.tokens or ())
@@ -123,6 +129,15 @@ class Prompts:
         if not tokens:
             raise BadRequest("the prompt is empty: it needs at least one token", param=param)
         return Prompt(tokens, thinking, self._form(job, thinking))
+
+    def _around(self, before: str, after: str) -> list[int]:
+        """The tokens of a text with a gap, as models were trained to fill it. Both texts are somebody's document, in
+        which names of control tokens are text. Raises BadRequest."""
+        if (marks := self._vocabulary.infill) is None:
+            raise BadRequest("suffix: the model has no tokens for a gap in a text", param="suffix")
+        start, end, gap = marks
+        first, last = (self._vocabulary.tokenize(text, special=False) for text in (before, after))
+        return [start, *first, end, *last, gap]
 
     def _check_size(self, characters: int) -> None:
         """Refuse what cannot fit before it is tokenised: that takes 0.3 s a megabyte, and others wait meanwhile."""

@@ -109,6 +109,15 @@ class Vocabulary:
         size = self.size
         return next((token for token in tokens if not 0 <= token < size), None)
 
+    @property
+    def infill(self) -> tuple[int, int, int] | None:
+        """The tokens before, after and in the place of a gap in a text; None if the model has none."""
+        pre, suf, mid = (
+            int(find(self.handle))
+            for find in (self._lib.llama_vocab_fim_pre, self._lib.llama_vocab_fim_suf, self._lib.llama_vocab_fim_mid)
+        )
+        return (pre, suf, mid) if min(pre, suf, mid) >= 0 else None
+
     def control_text(self) -> re.Pattern[str] | None:
         """Matches any text that `tokenize(special=True)` turns into a control or end token; None if there is none."""
         names = sorted(filter(None, map(self.name, self.control | self.ends)), key=len, reverse=True)

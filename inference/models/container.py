@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.ggml import TENSOR_TYPES, TensorType
+from mongarsd.inference.models.infill import NAMES
 
 Value = int | float | bool | str | list[int]
 
@@ -48,6 +49,7 @@ SCALARS = {
 }
 INTEGERS = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
 F32, STRING, ARRAY = 6, 8, 9
+TOKENS = "tokenizer.ggml.tokens"
 
 
 class Tensor(NamedTuple):
@@ -66,6 +68,7 @@ class Container(NamedTuple):
     kinds: dict[str, int]  # of every value, as the file numbers them
     tensors: list[Tensor]
     data_offset: int  # bytes
+    found: frozenset[bytes] = frozenset()  # of infill's NAMES, among the tokens
 
 
 class _Cursor:
@@ -119,23 +122,31 @@ class _Cursor:
         if self._kept > MAX_KEPT:
             raise InvalidModel(f"The header holds more than {MAX_KEPT} bytes of values.")
 
-    def skip_strings(self, count: int, what: str) -> None:
-        """The hot loop: a vocabulary has 50,000 to 260,000 strings, so the window is walked with local names."""
-        unpack = U64.unpack_from
+    def skip_strings(self, count: int, what: str, wanted: frozenset[bytes]) -> set[bytes]:
+        """Those of `wanted` that are among them. The hot loop: a vocabulary has 50,000 to 260,000 strings, so the
+        window is walked with local names."""
+        unpack, sizes, found = U64.unpack_from, frozenset(map(len, wanted)), set()
         while count:
             window, at = self._window, self._at
-            last = len(window) - 8
+            last, least = len(window) - 8, 8
             while count and at <= last:
                 size = unpack(window, at)[0]
                 if size > MAX_STRING:
                     raise InvalidModel(f"A string in {what} is {size} bytes long; at most {MAX_STRING} are allowed.")
+                if size in sizes:
+                    if at + 8 + size > len(window):  # looked at in the next one
+                        least += size
+                        break
+                    if (string := window[at + 8 : at + 8 + size]) in wanted:
+                        found.add(string)
                 at += 8 + size
                 count -= 1
             self._at = at
             if self.position > self.length:
                 raise InvalidModel(f"The file is truncated or damaged: {what} goes beyond its end.")
             if count:
-                self._refill(8)
+                self._refill(least)
+        return found
 
     def _refill(self, size: int) -> None:
         start = self.position
@@ -171,6 +182,7 @@ def read_container(file: BinaryIO, length: int) -> Container:
     values: dict[str, Value] = {}
     lengths: dict[str, int] = {}
     kinds: dict[str, int] = {}
+    found: set[bytes] = set()
     seen: set[str] = set()
     strings = 0
     for _ in range(key_count):
@@ -179,13 +191,13 @@ def read_container(file: BinaryIO, length: int) -> Container:
             raise InvalidModel(f"The key {key[:80]!r} is {'there twice' if key in seen else 'not valid'}.")
         seen.add(key)
         kind = kinds[key] = cursor.u32()
-        strings += _read_value(cursor, key, kind, values, lengths)
+        strings += _read_value(cursor, key, kind, values, lengths, found)
         if strings > MAX_STRINGS:
             raise InvalidModel(f"The header holds more than {MAX_STRINGS} strings.")
     names: set[str] = set()
     tensors = [_read_tensor(cursor, names) for _ in range(tensor_count)]
     data_offset = _check_layout(tensors, _alignment(values), cursor.position, length)
-    return Container(version, values, lengths, kinds, tensors, data_offset)
+    return Container(version, values, lengths, kinds, tensors, data_offset, frozenset(found))
 
 
 def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
@@ -208,7 +220,9 @@ def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, tensor_count, key_count
 
 
-def _read_value(cursor: _Cursor, key: str, kind: int, values: dict[str, Value], lengths: dict[str, int]) -> int:
+def _read_value(
+    cursor: _Cursor, key: str, kind: int, values: dict[str, Value], lengths: dict[str, int], found: set[bytes]
+) -> int:
     """Read one value, keep it if it is of use; the number of strings that were walked over."""
     if kind in SCALARS:
         values[key] = SCALARS[kind].unpack(cursor.take(SCALARS[kind].size))[0]
@@ -222,7 +236,7 @@ def _read_value(cursor: _Cursor, key: str, kind: int, values: dict[str, Value], 
     if kind == STRING:
         if count > min(MAX_STRINGS, (cursor.length - cursor.position) // 8):
             raise InvalidModel(f"{key!r} claims {count} strings, more than the file can hold.")
-        cursor.skip_strings(count, key)
+        found |= cursor.skip_strings(count, key, NAMES if key == TOKENS else frozenset())
         lengths[key] = count
         return count
     if kind not in SCALARS:

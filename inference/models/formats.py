@@ -38,6 +38,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     format: Literal["gguf", "onnx"] = "gguf"
     kind: Purpose = "chat"
     thinks: bool = False  # its template knows how to reason first
+    infill: bool = False  # it can fill the gap of a text
     dimensions: int = 0  # numbers in a vector of an embedding model
     width: int = 0  # numbers in a token's vector, inside
     feed_forward: int = 0  # the same where it is widest
@@ -75,6 +76,7 @@ def of_gguf(header: GgufHeader) -> Facts:
         licence=header.licence,
         kind=header.purpose,
         thinks=thinks(header.chat_template or ""),
+        infill=header.infill,
         dimensions=header.output_length if header.purpose == "embedding" else 0,
         width=header.embedding_length,
         feed_forward=header.feed_forward_length,
@@ -135,4 +137,5 @@ def capabilities(facts: Facts) -> tuple[str, ...]:
     """What the model can be asked for, in Ollama's words, and "rerank", for which it has none."""
     if facts.kind != "chat":
         return (facts.kind,)
-    return ("completion", "tools", "thinking") if facts.thinks else ("completion", "tools")
+    further = (("insert", facts.infill), ("thinking", facts.thinks))
+    return ("completion", "tools", *(word for word, there in further if there))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.inference.models.container import Container, Value, open_container, read_container
 from mongarsd.inference.models.ggml import FILE_TYPES, REPACKED
+from mongarsd.inference.models.infill import fills_in
 from mongarsd.inference.models.recurrent import layers_of
 
 F16 = 2  # bytes
@@ -50,6 +51,7 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
     kv_bytes_per_token: int  # all layers with cells, f16; those with a sliding window keep all of them, too
     state_bytes: int  # of a sequence, however long: its recurrent layers
     vocabulary: int  # tokens
+    infill: bool = False  # has the tokens for a text with a gap
     chat_template: str | None
     bos: int | None  # token ids
     eos: int | None
@@ -113,6 +115,7 @@ def header_of(container: Container) -> GgufHeader:
         kv_bytes_per_token=sum(attending) * (key + value) * F16,
         state_bytes=state,
         vocabulary=container.lengths.get("tokenizer.ggml.tokens", 0),
+        infill=fills_in(values, container.found),
         chat_template=template if isinstance(template, str) else None,
         bos=_token(values, "tokenizer.ggml.bos_token_id"),
         eos=_token(values, "tokenizer.ggml.eos_token_id"),

@@ -97,6 +97,9 @@ class HubVocabulary:
     def first_outside(self, tokens: Iterable[int]) -> int | None:
         return next((token for token in tokens if not 0 <= token < self.size), None)
 
+    #: Of no export yet.
+    infill = None
+
     def control_text(self) -> re.Pattern[str] | None:
         names = sorted(filter(None, map(self.name, self.control | self.ends)), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names))) if names else None

@@ -43,7 +43,7 @@ def prompt_tokens(job: Job) -> int:
         query, documents = len(job.rerank.query), job.rerank.documents
         return int((sum(map(len, documents)) + query * len(documents)) / CHARS_PER_TOKEN) + 4 * len(documents)
     if job.text is not None:
-        return int(len(job.text) / CHARS_PER_TOKEN) + 1
+        return int((len(job.text) + len(job.suffix or "")) / CHARS_PER_TOKEN) + 1
     messages = job.messages or ()
     return int(sum(len(m.content) for m in messages) / CHARS_PER_TOKEN) + TOKENS_PER_MESSAGE * (len(messages) + 1)
 

@@ -57,6 +57,7 @@ class Job(Struct, frozen=True, omit_defaults=True, kw_only=True):
     adapter: str = ""  # digest of a LoRA adapter of that model; "" = none
     messages: tuple[Message, ...] | None = None
     text: str | None = None
+    suffix: str | None = None  # with `text`: what comes after the gap behind it, which the model is to fill
     tokens: tuple[int, ...] | None = None
     embed: tuple[str, ...] | None = None
     whole: bool = False  # of `embed`: refuse what is longer than the model reads, in place of cutting its end off

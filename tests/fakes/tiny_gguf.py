@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -30,7 +31,20 @@ TOKENS = (*byte_names(), "he", *SPECIAL, *USER_DEFINED)
 BOS, IM_START, IM_END, THINK = (TOKENS.index(text) for text in ("<s>", "<|im_start|>", "<|im_end|>", "<think>"))
 
 
-def write_tiny_gguf(path: Path, *, template: str | None = CHATML, add_bos: bool = False, seed: int = 0) -> Path:
+#: Qwen's control tokens before, after and in the place of a gap, with the numbers they get as `more`.
+INFILL = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+PRE, SUF, MID = range(len(TOKENS), len(TOKENS) + 3)
+
+
+def write_tiny_gguf(
+    path: Path,
+    *,
+    template: str | None = CHATML,
+    add_bos: bool = False,
+    seed: int = 0,
+    more: Sequence[str] = (),
+) -> Path:
+    """`more`: further control tokens."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -40,8 +54,8 @@ def write_tiny_gguf(path: Path, *, template: str | None = CHATML, add_bos: bool 
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
-    add_vocabulary(writer, template, add_bos)
-    _add_weights(writer, np.random.default_rng(seed))
+    add_vocabulary(writer, template, add_bos, more)
+    _add_weights(writer, np.random.default_rng(seed), len(TOKENS) + len(more))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -49,15 +63,16 @@ def write_tiny_gguf(path: Path, *, template: str | None = CHATML, add_bos: bool 
     return path
 
 
-def add_vocabulary(writer: gguf.GGUFWriter, template: str | None, add_bos: bool) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, template: str | None, add_bos: bool, more: Sequence[str] = ()) -> None:
     kinds = {
-        **dict.fromkeys(SPECIAL, gguf.TokenType.CONTROL),
+        **dict.fromkeys((*SPECIAL, *more), gguf.TokenType.CONTROL),
         **dict.fromkeys(USER_DEFINED, gguf.TokenType.USER_DEFINED),
     }
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(list(TOKENS))
-    writer.add_token_types([kinds.get(text, gguf.TokenType.NORMAL) for text in TOKENS])
+    tokens = [*TOKENS, *more]
+    writer.add_token_list(tokens)
+    writer.add_token_types([kinds.get(text, gguf.TokenType.NORMAL) for text in tokens])
     writer.add_token_merges(["h e"])
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(IM_END)
@@ -66,14 +81,14 @@ def add_vocabulary(writer: gguf.GGUFWriter, template: str | None, add_bos: bool)
         writer.add_chat_template(template)
 
 
-def _add_weights(writer: gguf.GGUFWriter, random: np.random.Generator) -> None:
+def _add_weights(writer: gguf.GGUFWriter, random: np.random.Generator, tokens: int) -> None:
     def add(name: str, *shape: int) -> None:
         ones = name.endswith("norm.weight")
         values = np.ones(shape) if ones else random.normal(0, shape[-1] ** -0.5, shape)
         writer.add_tensor(name, values.astype(np.float32))
 
-    add("token_embd.weight", len(TOKENS), WIDTH)
-    add("output.weight", len(TOKENS), WIDTH)
+    add("token_embd.weight", tokens, WIDTH)
+    add("output.weight", tokens, WIDTH)
     add("output_norm.weight", WIDTH)
     narrow = WIDTH * KV_HEADS // HEADS
     for layer in range(LAYERS):

@@ -42,11 +42,11 @@ def generate_job(body: OllamaGenerate, model: ModelStatus, order: Order) -> Job:
     """Raises BadRequest."""
     _refuse(body, model)
     grammar = _grammar(body.format)
-    if body.raw:
+    if body.raw or body.suffix:
         shared = _shared(body)
         alternatives = shared.pop("top_logprobs") or 0
         shared["logprobs"] = alternatives if body.logprobs else None
-        (job,) = completion_jobs(CompletionRequest(prompt=body.prompt or "", **shared), order)
+        (job,) = completion_jobs(CompletionRequest(prompt=body.prompt or "", suffix=body.suffix, **shared), order)
     else:
         system = [OllamaMessage("system", body.system)] if body.system else []
         messages = chat_messages([*system, OllamaMessage("user", body.prompt)])
@@ -103,6 +103,8 @@ def _refuse(body: OllamaGenerate, model: ModelStatus) -> None:
     """What would change the answer and cannot be done is refused, never ignored. Raises BadRequest."""
     if body.suffix:
         need(model, body.model, "insert", "insert")
+        if body.system:
+            raise BadRequest("suffix: a text with a gap has no place for system", param="suffix")
     if body.images:
         raise BadRequest(f'"{body.model}" does not support vision: images cannot be sent to it', param="images")
     if body.template:

@@ -201,7 +201,7 @@ class Model(Struct, frozen=True, kw_only=True):
     parameters: int
     quantization: str
     kind: Literal["chat", "embedding", "rerank"]
-    capabilities: tuple[str, ...]  # of: completion, tools, thinking, embedding, rerank
+    capabilities: tuple[str, ...]  # of: completion, tools, insert, thinking, embedding, rerank
     dimensions: int | UnsetType = UNSET  # numbers in a vector, of embedding models
     context_length: int  # tokens: as loaded, else as trained
     licence: str

@@ -16,6 +16,7 @@ from mongarsd.api.openai.logprobs import CompletionShape
 from mongarsd.api.openai.requests import CompletionRequest
 from mongarsd.api.openai.usage import timings, usage
 from mongarsd.api.parts import PARTS
+from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Finished
 
 _decoder = msgspec.json.Decoder(CompletionRequest)
@@ -25,6 +26,8 @@ async def completions(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     body = await decode(request, _decoder)
     model, order = accept(parts, account(request), body)
+    if body.suffix and "insert" not in model.capabilities:
+        raise BadRequest(f"suffix: {model.name} was not trained to fill a gap in a text", param="suffix")
     jobs = await parts.aside(has_form(body), completion_jobs, body, order)
     n = body.n or 1
     head = Head.new("cmpl-", parts.clock.wall(), model.name, parts.version)

@@ -78,13 +78,16 @@ def sent(request: ChatRequest) -> tuple[Message, ...]:
 
 def completion_jobs(request: CompletionRequest, order: Order) -> list[Job]:
     """`n` jobs for each prompt, in OpenAI's order: all choices of the first prompt, then those of the next."""
-    for name in ("echo", "suffix"):
-        if getattr(request, name, None):
-            raise BadRequest(f"{name}: not supported", param=name)
+    if request.echo:
+        raise BadRequest("echo: not supported", param="echo")
     n = request.n or 1
     if request.best_of not in (None, n):
         raise BadRequest("best_of: only the value of n is supported", param="best_of")
     prompts = list(_prompts(request.prompt))
+    if request.suffix:
+        if any("text" not in prompt for prompt in prompts):
+            raise BadRequest("suffix: goes with a prompt of text, not of tokens", param="suffix")
+        prompts = [prompt | {"suffix": request.suffix} for prompt in prompts]
     if len(prompts) * n > MAX_CHOICES:
         raise BadRequest(f"prompt: {len(prompts)} prompts times n = {n} is over {MAX_CHOICES}", param="prompt")
     base = _job(request, order)

@@ -154,6 +154,6 @@ class CompletionRequest(Options, frozen=True, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     best_of: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     echo: bool | None = None
-    suffix: str | None = None
+    suffix: str | None = None  # the text after the gap behind the prompt, which the model fills
     grammar: str | None = None
     json_schema: dict[str, Any] | bool | None = None

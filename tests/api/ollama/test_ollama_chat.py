@@ -146,6 +146,18 @@ async def test_what_is_wrong_is_said_as_a_text(served: Served, path: str, body: 
     assert not served.executor.jobs
 
 
+async def test_a_gap_is_filled_by_models_that_can(served: Served) -> None:
+    served.models.models["tiny"] = structs.replace(TINY, capabilities=("completion", "insert"))
+    assert (await post(served, "/api/show"))["capabilities"] == ["completion", "insert"]
+    asked = {"prompt": "def a(", "suffix": "):", "options": {"num_predict": 5, "stop": ["\n"]}}
+    assert "".join(line["response"] for line in await stream(served, "/api/generate", **asked)) == "Hello, world"
+    await post(served, "/api/generate", stream=False, raw=True, logprobs=True, **asked)
+    for job in served.executor.jobs:
+        assert (job.text, job.suffix, job.messages) == ("def a(", "):", None)
+        assert (job.max_tokens, job.stop) == (5, ("\n",))
+    assert "system" in (await post(served, "/api/generate", 400, system="Be brief.", **asked))["error"]
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/api/show", "/api/embed", "/api/embeddings"])
 async def test_an_unknown_model_is_said_in_the_words_clients_look_for(served: Served, path: str) -> None:
     body = {"model": "llama3:8b", "messages": HI, "prompt": "Hi", "input": "Hi"}

@@ -7,6 +7,7 @@ import pytest
 from fakes.executor import FakeExecutor
 from fakes.served import Served, serve
 from fakes.sse import events
+from msgspec import structs
 
 from mongarsd.api.openai.answers import Completion
 from mongarsd.ground.job import Delta
@@ -55,6 +56,16 @@ async def test_tokens(served: Served) -> None:
 )
 async def test_bad_input_names_the_field(served: Served, fields: dict[str, Any], param: str) -> None:
     assert (await complete(served, 400, **fields))["error"]["param"] == param
+
+
+async def test_a_gap_is_filled_by_models_that_can(served: Served) -> None:
+    served.models.models["tiny"] = structs.replace(served.models.get("tiny"), capabilities=("completion", "insert"))
+    await complete(served, prompt=["def a(", "x"], suffix="):")
+    assert [(job.text, job.suffix) for job in served.executor.jobs] == [("def a(", "):"), ("x", "):")]
+    assert (await complete(served, 400, prompt=[[1, 2]], suffix="x"))["error"]["param"] == "suffix"
+    await complete(served, prompt="", suffix="x")
+    await complete(served, prompt="x", suffix="")
+    assert [job.suffix for job in served.executor.jobs[2:]] == ["x", None]
 
 
 async def test_harmless_values_pass(served: Served) -> None:
