@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.__main__ import machine
 from benchmarks.table import Row, markdown
+from mongarsd.ground.clock import SystemClock
 from mongarsd.ground.job import Delta, Failed, Job, Message
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.models.names import BESIDE
@@ -86,7 +87,7 @@ def main() -> None:
     loads = {"llama.cpp": load(given.gguf, given.threads)}
     for folder in given.onnx:
         loads[folder.name] = load(folder / "model.onnx", given.threads, folder)
-    engines = {name: generator(open_backend(one), one, lambda: None) for name, one in loads.items()}
+    engines = {name: generator(open_backend(one), one, lambda: None, SystemClock()) for name, one in loads.items()}
     beginnings = {name: answers(engine, SUBJECTS, FIRST) for name, engine in engines.items()}
     table = markdown([row for streams in (1, 4) for row in rows(engines, streams)])
     print(f"{machine()}; {given.threads} threads, {PAIRS} pairs\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -54,7 +53,7 @@ class PrefixStore:
         if plan.disk and plan.disk_writes_per_day:
             root = Path(plan.directory)
             writes = DailyWrites(root / WRITES, plan.disk_writes_per_day)
-            self._disk = Disk(root, self._start, budget=plan.disk, writes=writes, clock=time.time)
+            self._disk = Disk(root, self._start, budget=plan.disk, writes=writes, clock=clock.wall)
             with contextlib.suppress(OSError):  # a disk that refuses costs the tier, not the model
                 self._disk.open()
             self._files = ThreadPoolExecutor(1, "prefix-files")
@@ -166,8 +165,8 @@ class PrefixStore:
 
     def close(self, seconds: float) -> None:
         """Write what is not written yet, for that long at most."""
-        limit = time.monotonic() + seconds
-        while self.save() and self._writing and (left := limit - time.monotonic()) > 0:
+        limit = self._clock.monotonic() + seconds
+        while self.save() and self._writing and (left := limit - self._clock.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 self._writing.result(left)
         if self._files:

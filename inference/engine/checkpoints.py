@@ -7,12 +7,12 @@ before it are blocks as ever, stored once; a checkpoint hangs on its last block.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Values
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from mongarsd.ground.clock import Clock
 from mongarsd.inference.cache import keys
 from mongarsd.inference.cache.store import Fetched, PrefixStore
 from mongarsd.inference.engine.base import BLOCK, Backend, Row
@@ -68,8 +68,10 @@ class Asked:
 class Checkpoints(Tiers):
     """Used by the engine's thread only."""
 
-    def __init__(self, backend: Backend, cells: Cells, store: PrefixStore, slots: int, max_gap: float) -> None:
-        super().__init__(backend, cells, store, slots, max_gap)
+    def __init__(
+        self, backend: Backend, cells: Cells, store: PrefixStore, slots: int, max_gap: float, clock: Clock
+    ) -> None:
+        super().__init__(backend, cells, store, slots, max_gap, clock)
         self._asked: dict[str, Asked] = {}  # by job
         self._filling: list[Sequence] = []  # whose prompts are computed now
         self._met: dict[bytes, None] = {}  # blocks of earlier prompts, the latest last
@@ -151,11 +153,11 @@ class Checkpoints(Tiers):
         assert asked.future, "what was admitted as stored was fetched"
         found = asked.future.result()
         *blocks, state = found.blocks
-        begin = time.monotonic()
+        begin = self._clock.monotonic()
         if not self._backend.restore(sequence.slot, blocks, state):
             self._store.drop(self._keys(asked)[-1:])
             return False
-        self._moved(_size(found), time.monotonic() - begin)
+        self._moved(_size(found), self._clock.monotonic() - begin)
         chain = asked.chain[: asked.count]
         self._store.keep(chain, 0, blocks, save=False)  # those from the disk go to RAM, too
         self._store.keep_checkpoint(chain, state, blocks=self._backend.blocks, save=False)
@@ -181,11 +183,11 @@ class Checkpoints(Tiers):
         blocks = self._backend.blocks
         if not self._store.keeps or self._store.checkpoints(chain, blocks=blocks) == len(chain):
             return
-        begin = time.monotonic()
+        begin = self._clock.monotonic()
         first = self._store.longest(chain) if blocks else len(chain)
         new = self._backend.export(sequence.slot, first, len(chain)) if first < len(chain) else []
         if first + len(new) == len(chain) and (state := self._backend.checkpoint(sequence.slot)):
-            self._moved(self._weight(sequence), time.monotonic() - begin)
+            self._moved(self._weight(sequence), self._clock.monotonic() - begin)
             self._store.keep(chain, first, new)
             self._store.keep_checkpoint(chain, state, blocks=blocks)
 

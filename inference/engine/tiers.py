@@ -6,13 +6,12 @@ nothing runs, or before their tokens are replaced if that is quick enough for th
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Values
 from concurrent.futures import Future
 
-from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.clock import Clock
 from mongarsd.inference.cache.store import Fetched, PrefixStore
 from mongarsd.inference.cache.tails import Tail
 from mongarsd.inference.engine.base import BLOCK, Backend, Row
@@ -32,8 +31,10 @@ LAST = 2.0
 class Tiers:
     """Used by the engine's thread only."""
 
-    def __init__(self, backend: Backend, cells: Cells, store: PrefixStore, slots: int, max_gap: float) -> None:
-        self._backend, self._cells, self._store = backend, cells, store
+    def __init__(
+        self, backend: Backend, cells: Cells, store: PrefixStore, slots: int, max_gap: float, clock: Clock
+    ) -> None:
+        self._backend, self._cells, self._store, self._clock = backend, cells, store, clock
         self._slots, self._bound = slots, max_gap * SHARE
         self._wanted: dict[str, Future[Fetched]] = {}  # by job
         self._chains: dict[str, list[bytes]] = {}
@@ -89,12 +90,12 @@ class Tiers:
         chain, fetched = self._chains[sequence.id], self._wanted[sequence.id].result()
         blocks = fetched.blocks[: sequence.cached // BLOCK]
         tail = [self._tails[sequence.id].cells] if sequence.cached % BLOCK else []
-        begin = time.monotonic()
+        begin = self._clock.monotonic()
         if not self._backend.restore(sequence.slot, [*blocks, *tail]):
             self._store.drop(chain)
             return False
         self._backend.trim(sequence.slot, sequence.cached)  # a tail may go on otherwise
-        self._speed.add((time.monotonic() - begin) / sequence.cached)
+        self._speed.add((self._clock.monotonic() - begin) / sequence.cached)
         self._store.keep(chain, 0, blocks, save=False)  # those from the disk go to RAM, too
         self._count("disk" if fetched.disk else "ram", sequence.cached)
         return True
@@ -146,10 +147,10 @@ class Tiers:
 
     def close(self) -> None:
         """Save all there is, for `LAST` seconds at most."""
-        limit = time.monotonic() + LAST
-        while self._save and time.monotonic() < limit:
+        limit = self._clock.monotonic() + LAST
+        while self._save and self._clock.monotonic() < limit:
             self.idle()
-        self._store.close(max(0.0, limit - time.monotonic()))
+        self._store.close(max(0.0, limit - self._clock.monotonic()))
 
     def stats(self) -> CacheStats:
         tiers = {stats.tier: stats for stats in (self._cells_stats(), *self._store.stats())}
@@ -178,11 +179,11 @@ class Tiers:
         tail = self._store.wants_tail(chain, rest)
         if not missing and not tail:
             return
-        begin = time.monotonic()
+        begin = self._clock.monotonic()
         first = missing.start if missing else len(chain)
         blocks = self._backend.export(slot, first, len(chain) + tail)
         if blocks:
-            self._speed.add((time.monotonic() - begin) / len(tokens))
+            self._speed.add((self._clock.monotonic() - begin) / len(tokens))
             self._store.keep(chain, first, blocks[: len(chain) - first])
             if tail:
                 self._store.keep_tail(chain, rest, blocks[-1])
@@ -192,14 +193,14 @@ class Tiers:
         self._tokens[tier] += tokens
 
 
-def open_tiers(backend: Backend, cells: Cells, load: Load, wake: Callable[[], None]) -> Tiers | None:
+def open_tiers(backend: Backend, cells: Cells, load: Load, wake: Callable[[], None], clock: Clock) -> Tiers | None:
     """None when all tiers are off, or when nothing of this backend's sequences can be kept."""
     plan = load.cache
     if not backend.layout or not (plan.ram or (plan.disk and plan.disk_writes_per_day)):
         return None
-    store = PrefixStore(plan, BLOCK, SystemClock(), (load.model, backend.info.build, backend.layout), wake)
+    store = PrefixStore(plan, BLOCK, clock, (load.model, backend.info.build, backend.layout), wake)
     if backend.checkpoints:
         from mongarsd.inference.engine.checkpoints import Checkpoints  # most models need none
 
-        return Checkpoints(backend, cells, store, backend.info.slots, load.max_gap)
-    return Tiers(backend, cells, store, backend.info.slots, load.max_gap)
+        return Checkpoints(backend, cells, store, backend.info.slots, load.max_gap, clock)
+    return Tiers(backend, cells, store, backend.info.slots, load.max_gap, clock)

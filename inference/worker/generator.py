@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.clock import Clock, SystemClock
 from mongarsd.ground.job import Event, Failed, Finished, Job
 from mongarsd.inference.engine.base import Backend, Prompt
 from mongarsd.inference.engine.loop import Engine, prepare
@@ -22,8 +21,8 @@ BATCH = 2048
 
 
 class Generator:
-    def __init__(self, backend: Backend, engine: Engine, threads: Following) -> None:
-        self._backend, self._engine, self._threads = backend, engine, threads
+    def __init__(self, backend: Backend, engine: Engine, threads: Following, clock: Clock) -> None:
+        self._backend, self._engine, self._threads, self._clock = backend, engine, threads, clock
         self.submit, self.cancel, self.admit = engine.submit, engine.cancel, engine.admit
         self.idle, self.close = engine.idle, engine.close
         self.shrink, self.clear_cache = engine.shrink, engine.clear_cache
@@ -41,7 +40,7 @@ class Generator:
 
     def step(self) -> tuple[Event, ...]:
         events = self._engine.step()
-        self._threads.look(time.monotonic())
+        self._threads.look(self._clock.monotonic())
         return events
 
     def pulse(self) -> Pulse:
@@ -50,10 +49,10 @@ class Generator:
 
 def open_generator(load: Load, wake: Callable[[], None]) -> Generator:
     """Load the model. Raises InvalidModel, DoesNotFit, StartError."""
-    return generator(open_backend(load), load, wake)
+    return generator(open_backend(load), load, wake, SystemClock())
 
 
-def generator(backend: Backend, load: Load, wake: Callable[[], None]) -> Generator:
+def generator(backend: Backend, load: Load, wake: Callable[[], None], clock: Clock) -> Generator:
     scheduler = Scheduler(
         slots=backend.info.slots,
         context=backend.info.context,
@@ -63,6 +62,6 @@ def generator(backend: Backend, load: Load, wake: Callable[[], None]) -> Generat
         speculation=Speculation() if load.speculation and backend.info.cuts and backend.info.drafts else None,
         cells=UncutCells(backend.info.slots, cuts=backend.info.cuts) if backend.checkpoints else None,
     )
-    tiers = open_tiers(backend, scheduler.cells, load, wake)
-    engine = Engine(backend, scheduler, SystemClock(), load.node, tiers)
-    return Generator(backend, engine, Following(backend, load, time.monotonic()))
+    tiers = open_tiers(backend, scheduler.cells, load, wake, clock)
+    engine = Engine(backend, scheduler, clock, load.node, tiers)
+    return Generator(backend, engine, Following(backend, load, clock.monotonic()), clock)

@@ -8,7 +8,6 @@ from fakes.engine import Bench, answer, job, load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import Busy
 from mongarsd.inference.cache.store import PrefixStore
 from mongarsd.inference.engine.base import BLOCK, Row
@@ -124,8 +123,8 @@ def test_nobody_waits_for_a_prompt_that_another_adapter_computes() -> None:
 @given(st.lists(st.sampled_from(ADAPTERS), min_size=2, max_size=8))
 def test_what_is_stored_behind_the_cells_is_parted_too(adapters: list[str]) -> None:
     bench = Bench(slots=1)
-    store = PrefixStore(CachePlan(ram=1 << 20), BLOCK, FakeClock(), ("model",), lambda: None)
-    tiers = Tiers(bench.backend, bench.scheduler.cells, store, 1, 0.25)
+    store = PrefixStore(CachePlan(ram=1 << 20), BLOCK, bench.clock, ("model",), lambda: None)
+    tiers = Tiers(bench.backend, bench.scheduler.cells, store, 1, 0.25, bench.clock)
     bench.engine = Engine(bench.backend, bench.scheduler, bench.clock, "here", tiers)
     seen: set[str] = set()
     for n, adapter in enumerate(adapters):

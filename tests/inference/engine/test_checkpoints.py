@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
-from fakes.engine import Bench, answer, job, load
+from fakes.engine import answer, job, load
+from fakes.tiers import Tiered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongarsd.ground.job import Priority
 from mongarsd.inference.cache.disk import scan
-from mongarsd.inference.cache.store import PrefixStore
 from mongarsd.inference.engine.base import BLOCK
-from mongarsd.inference.engine.checkpoints import FIRST, MOST_SPACED, SPACED_BYTES, SPACING, Checkpoints, marks
+from mongarsd.inference.engine.checkpoints import FIRST, MOST_SPACED, SPACED_BYTES, SPACING, marks
 from mongarsd.inference.engine.fake import FakeBackend
 from mongarsd.inference.engine.loop import Engine
-from mongarsd.inference.engine.scheduler import Scheduler
 from mongarsd.inference.engine.tiers import SHARE
-from mongarsd.inference.engine.uncut import UncutCells
-from mongarsd.inference.worker.protocol import CachePlan, Load, TierStats
+from mongarsd.inference.worker.protocol import Load
 
 KINDS = ("recurrent", "hybrid", "window")
 LONG = "once upon a time there was a very long prompt " * 8  # 368 tokens: 5 blocks
@@ -28,50 +25,8 @@ SYSTEM = "you are a helpful assistant and so on and on " * 5  # 225 tokens: 3 bl
 MIB = 1 << 20
 
 
-class Kept(Bench):
-    """A Bench whose model needs checkpoints, with tiers."""
-
-    def __init__(self, folder: Path, kind: str, *, slots: int = 2, ram: int = MIB, disk: int = 0) -> None:
-        super().__init__(slots=slots, context=2048, batch=512)
-        self.backend = FakeBackend(load(slots, 2048, path=f"fake?kind={kind}"))
-        cells = UncutCells(slots, cuts=self.backend.info.cuts)
-        self.scheduler = Scheduler(slots=slots, context=2048, queue=8, max_gap=0.25, batch=512, cells=cells)
-        plan = CachePlan(directory=str(folder), ram=ram, disk=disk, disk_writes_per_day=1 << 30)
-        self.woken = threading.Event()
-        self.store = PrefixStore(plan, BLOCK, self.clock, ("model", kind), self.woken.set)
-        self.tiers = Checkpoints(self.backend, cells, self.store, slots, 0.25)
-        self.engine = Engine(self.backend, self.scheduler, self.clock, "here", self.tiers)
-
-    def settle(self) -> None:
-        for _ in range(1000):
-            self.woken.clear()
-            if not self.engine.idle() and not self.store.save():
-                return
-            self.woken.wait(0.01)
-        raise AssertionError("idle work does not end")
-
-    def finish(self) -> None:
-        for _ in range(5000):
-            self.step()
-            if not self.engine.busy and not len(self.scheduler.waiting):
-                return
-            if not self.engine.busy:
-                self.woken.wait(0.01)
-        raise AssertionError("the engine does not come to an end")
-
-    def ask(self, name: str, text: str = LONG, max_tokens: int = 8) -> int:
-        """Runs a job, checks what it says; how many tokens were cached."""
-        self.submit(job(name, text, max_tokens=max_tokens))
-        self.finish()
-        self.check(name, text, max_tokens)
-        return self.started(name).cached
-
-    def check(self, name: str, text: str, max_tokens: int) -> None:
-        assert self.text(name).encode() == answer(text, max_tokens, 2048)
-        assert self.finished(name).usage.cached == self.started(name).cached
-
-    def tier(self, name: str) -> TierStats:
-        return next(tier for tier in self.engine.pulse().cache.tiers if tier.tier == name)
+def kept(folder: Path, kind: str, *, slots: int = 2, ram: int = MIB, disk: int = 0) -> Tiered:
+    return Tiered(folder, kind, slots=slots, ram=ram, disk=disk)
 
 
 def others(count: int) -> list[str]:
@@ -131,7 +86,7 @@ class Heavy(FakeBackend):
 def test_the_first_save_too_is_left_out_beside_a_stream_that_would_wait_longer_than_its_bound(
     tmp_path_factory: pytest.TempPathFactory, kind: str, size: int
 ) -> None:
-    bench = Kept(tmp_path_factory.mktemp("cache"), kind)
+    bench = kept(tmp_path_factory.mktemp("cache"), kind)
     backend = bench.tiers._backend = bench.backend = Heavy(load(2, 2048, path=f"fake?kind={kind}"))
     backend.bytes = size
     bench.engine = Engine(backend, bench.scheduler, bench.clock, "here", bench.tiers)
@@ -150,47 +105,47 @@ def test_the_first_save_too_is_left_out_beside_a_stream_that_would_wait_longer_t
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_pushed_out_of_the_cells_comes_back_from_ram(tmp_path: Path, kind: str) -> None:
-    bench = Kept(tmp_path, kind)
-    assert bench.ask("first") == 0
+    bench = kept(tmp_path, kind)
+    assert bench.ask("first", LONG) == 0
     for n, other in enumerate(others(4)):
         bench.ask(f"other {n}", other)
-    assert bench.ask("again") == 5 * BLOCK
+    assert bench.ask("again", LONG) == 5 * BLOCK
     assert (bench.tier("ram").hits, bench.tier("ram").tokens) == (1, 5 * BLOCK)
     assert bench.engine.pulse().cache.misses == 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_process_reads_it_from_disk_until_it_is_cleared(tmp_path: Path, kind: str) -> None:
-    first = Kept(tmp_path, kind, disk=MIB)
-    first.ask("first")
+    first = kept(tmp_path, kind, disk=MIB)
+    first.ask("first", LONG)
     first.settle()
     assert len(list(scan(tmp_path))) == (1 if kind == "recurrent" else 6)
-    second = Kept(tmp_path, kind, disk=MIB)
-    assert second.ask("again") == 5 * BLOCK
+    second = kept(tmp_path, kind, disk=MIB)
+    assert second.ask("again", LONG) == 5 * BLOCK
     assert second.tier("disk").hits == 1
     second.engine.clear_cache()
     second.settle()
     assert not list(scan(tmp_path))
-    assert second.ask("and again") == 0
+    assert second.ask("and again", LONG) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_checkpoint_is_computed_again(tmp_path: Path, kind: str) -> None:
-    first = Kept(tmp_path, kind, disk=MIB)
+    first = kept(tmp_path, kind, disk=MIB)
     first.ask("short", LONG[:200])
-    first.ask("first")
+    first.ask("first", LONG)
     first.settle()
     last = max(scan(tmp_path), key=lambda found: found.position).path
     last.write_bytes(last.read_bytes()[:-1] + b"!")
-    second = Kept(tmp_path, kind, disk=MIB)
-    assert second.ask("again") == 3 * BLOCK  # the shorter prompt's
+    second = kept(tmp_path, kind, disk=MIB)
+    assert second.ask("again", LONG) == 3 * BLOCK  # the shorter prompt's
     second.settle()
-    assert Kept(tmp_path, kind, disk=MIB).ask("once more") == 5 * BLOCK
+    assert kept(tmp_path, kind, disk=MIB).ask("once more", LONG) == 5 * BLOCK
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_conversation_goes_on_in_its_slot(tmp_path: Path, kind: str) -> None:
-    bench = Kept(tmp_path, kind)
+    bench = kept(tmp_path, kind)
     bench.ask("first", LONG, 20)
     whole = LONG + answer(LONG, 20, 2048).decode()
     assert bench.ask("second", whole + " and now?") == len(whole) - (kind != "window" or 1)
@@ -200,21 +155,21 @@ def test_a_conversation_goes_on_in_its_slot(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_that_is_told_otherwise_costs_no_more_than_itself(tmp_path: Path, kind: str) -> None:
     """The template renders an answer in another way than it was said: thinking is left out, blanks are trimmed."""
-    bench = Kept(tmp_path, kind)
+    bench = kept(tmp_path, kind)
     bench.ask("first", LONG, 20)
     assert bench.ask("second", LONG + "not what it said, and now?") >= 5 * BLOCK
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "hybrid"])
 def test_where_prompts_part_a_checkpoint_is_made_for_the_third(tmp_path: Path, kind: str) -> None:
-    bench = Kept(tmp_path, kind, slots=1)
+    bench = kept(tmp_path, kind, slots=1)
     cached = [bench.ask(str(n), SYSTEM + other) for n, other in enumerate(others(3))]
     assert cached == [0, 0, 3 * BLOCK]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_those_who_come_together_wait_for_the_first_to_compute_what_they_share(tmp_path: Path, kind: str) -> None:
-    bench = Kept(tmp_path, kind, slots=4)
+    bench = kept(tmp_path, kind, slots=4)
     texts = [SYSTEM + other for other in others(4)]
     bench.submit(*(job(str(n), text, max_tokens=8) for n, text in enumerate(texts)))
     bench.finish()
@@ -225,7 +180,7 @@ def test_those_who_come_together_wait_for_the_first_to_compute_what_they_share(t
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restarted_worker_and_a_slot_given_up_go_on_with_the_same_words(tmp_path: Path, kind: str) -> None:
-    first = Kept(tmp_path, kind, slots=1, disk=MIB)
+    first = kept(tmp_path, kind, slots=1, disk=MIB)
     batch = job("batch", LONG, max_tokens=40, priority=Priority.BATCH)
     first.submit(batch)
     first.step(6)
@@ -235,7 +190,7 @@ def test_a_restarted_worker_and_a_slot_given_up_go_on_with_the_same_words(tmp_pa
     assert said
     assert first.finished("now")
     first.settle()
-    second = Kept(tmp_path, kind, slots=1, disk=MIB)
+    second = kept(tmp_path, kind, slots=1, disk=MIB)
     second.submit(batch.resume(said))
     second.finish()
     assert second.started("batch").cached == 5 * BLOCK
@@ -255,12 +210,12 @@ def test_whatever_is_stored_the_text_is_right(
     tmp_path_factory: pytest.TempPathFactory, kind: str, talks: list[tuple[int, int, bool]], ram: int, disk: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cache")
-    bench = Kept(folder, kind, ram=ram, disk=disk)
+    bench = kept(folder, kind, ram=ram, disk=disk)
     for n, (who, length, restart) in enumerate(talks):
         bench.ask(f"job {n}", f"conversation {who}: " * length * 4, 3)
         assert bench.tier("ram").bytes <= ram
         if restart:
             bench.engine.close()
-            bench = Kept(folder, kind, ram=ram, disk=disk)
+            bench = kept(folder, kind, ram=ram, disk=disk)
         else:
             bench.settle()

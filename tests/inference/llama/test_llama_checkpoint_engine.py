@@ -9,6 +9,7 @@ import pytest
 from fakes.engine import job
 from fakes.tiny_uncut import KINDS, write_uncut
 
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.job import Delta, Event, Finished, Job, Started
 from mongarsd.ground.sampling import Sampling
 from mongarsd.inference.engine.base import BLOCK
@@ -28,7 +29,7 @@ def open_engine(path: Path, folder: Path, *, cached: bool = True) -> tuple[Gener
         max_gap=1.0, cache=plan, speculation=False,
     )  # fmt: skip
     backend = LlamaBackend(load)
-    return generator(backend, load, lambda: None), backend
+    return generator(backend, load, lambda: None, FakeClock()), backend  # no step is ever too slow for a tile
 
 
 def run(engine: Generator, one: Job) -> tuple[tuple[int, ...], int]:

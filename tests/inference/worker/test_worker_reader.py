@@ -8,6 +8,7 @@ from queue import SimpleQueue
 import pytest
 from fakes.engine import job, load
 
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.job import Delta, Event, Failed, Finished, FinishReason, Job
 from mongarsd.inference.engine.base import Prompt
 from mongarsd.inference.engine.fake import FakeBackend
@@ -25,7 +26,7 @@ class Brittle(FakeBackend):
 
 def test_a_prompt_that_cannot_be_made_is_the_end_of_its_job_alone(capsys: pytest.CaptureFixture[str]) -> None:
     opened: Future[Runner] = Future()
-    opened.set_result(generator(Brittle(load()), load(), lambda: None))
+    opened.set_result(generator(Brittle(load()), load(), lambda: None, FakeClock()))
     inbox: SimpleQueue[Prepared] = SimpleQueue()
     good = job("good")
     read(iter((Submit(job("bad", "poison")), Submit(good))), opened, inbox)
@@ -59,6 +60,6 @@ def test_cancel_ends_a_job_before_the_next_step() -> None:
     client = Impatient(inbox)
     one = job("a", max_tokens=400)
     inbox.put((one, backend.prompt(one)))
-    serve(generator(backend, load(), lambda: None), inbox, client)
+    serve(generator(backend, load(), lambda: None, FakeClock()), inbox, client)
     assert isinstance(end := client.events[-1], Finished)
     assert (end.reason, end.usage.completion) == (FinishReason.CANCELLED, 1)
