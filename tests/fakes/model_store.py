@@ -92,6 +92,6 @@ async def pull(store: ModelStore, ref: str = REF, name: str | None = None) -> li
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 (what is waited for is a fake's plain attribute)
             await asyncio.sleep(0)

@@ -59,7 +59,7 @@ def kill_half_way(script: Path, root: Path) -> None:
     with child.stdout:
         assert child.stdout.readline() == b"half\n"
         child.kill()
-        child.wait(timeout=10)
+        child.wait(timeout=30)
 
 
 async def test_killed_in_the_middle(scene: Scene, tmp_path: Path) -> None:

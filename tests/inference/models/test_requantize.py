@@ -95,7 +95,7 @@ def test_child_dies_with_its_parent(tmp_path: Path) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == b"up\n"
     child.stdin.close()
-    assert child.wait(timeout=10) == 1
+    assert child.wait(timeout=30) == 1
     child.stdout.close()
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from mongarsd.inference.text import budget
 from mongarsd.inference.text.budget import CELL, TOTAL, VALUE, Budget, Overrun, weigh
 
 
@@ -33,18 +36,27 @@ def test_weigh_gives_up_early_on_what_grows_exponentially() -> None:
 
 
 def test_one_value_is_bounded_and_all_of_them_together() -> None:
-    budget = Budget(60)
-    budget.made("x" * VALUE)
+    made = Budget(60)
+    made.made("x" * VALUE)
     with pytest.raises(Overrun, match="too large"):
-        budget.made("x" * (VALUE + 1))
+        made.made("x" * (VALUE + 1))
     for _ in range(TOTAL // VALUE - 1):
-        budget.made("x" * VALUE)
+        made.made("x" * VALUE)
     with pytest.raises(Overrun, match="too much"):
-        budget.made("x")
+        made.made("x")
 
 
 def test_a_large_request_may_make_large_values() -> None:
     Budget(60, 10_000).made("x" * (VALUE + 100_000))
+
+
+def test_time_in_which_others_compute_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Budget(5)
+    monkeypatch.setattr(budget, "monotonic", lambda: time.monotonic() + 1000)
+    made.tick()
+    monkeypatch.setattr(budget, "thread_time", lambda: time.thread_time() + 6)
+    with pytest.raises(Overrun, match="not done after 5 s"):
+        made.tick()
 
 
 def test_time_is_bounded() -> None:

@@ -206,8 +206,8 @@ def test_an_ordinary_token_costs_microseconds() -> None:
     stream, stop = TextStream(("<|im_end|>", "\n\nUser:"), True, True), 20_000
     best = float("inf")
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for token in range(stop):
             stream.push(token, b" word", None)
-        best = min(best, (time.perf_counter() - begin) / stop)
+        best = min(best, (time.thread_time() - begin) / stop)
     assert best < 20e-6
