@@ -82,7 +82,7 @@ def held(daemon: DaemonProcess) -> HTTPResponse:
     response = daemon.chat(daemon.connect(), max_tokens=3500)
     assert response.status == 200
     assert response.readline()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while load(daemon) != (1, 0):
         assert time.monotonic() < limit, "it has no slot"
         time.sleep(0.02)

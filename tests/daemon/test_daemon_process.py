@@ -120,6 +120,16 @@ def test_watchdog() -> None:
         assert time.monotonic() - begin > 0.1  # twice as often as systemd asks, not as fast as it can
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_two_addresses_of_two_families() -> None:
     with running("--listen", "[::1]:0") as daemon:
         (_, ipv4), (host, ipv6) = daemon.ports
@@ -151,7 +161,7 @@ def test_without_its_model_it_serves_and_says_what_is_missing(tmp_path: Path) ->
         status, body = daemon.get("/readyz")
         assert status == 503
         assert "models.offline is set" in body["checks"]["model"]
-        assert daemon.admin("/admin/status")["warnings"] == [body["checks"]["model"]]
+        assert body["checks"]["model"] in daemon.admin("/admin/status")["warnings"]  # the machine may have some, too
         response = daemon.chat(daemon.connect(), max_tokens=5)
         assert response.status == 404
         assert MODEL in json.loads(response.read())["error"]["message"]

@@ -31,7 +31,7 @@ def ask(daemon: DaemonProcess, method: str, path: str, body: object = None, stat
 
 
 def until_embedded(daemon: DaemonProcess) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not all(one["embedded"] for one in ask(daemon, "GET", "/v1/memory")["data"]):
         assert time.monotonic() < limit, daemon.log
         time.sleep(0.05)

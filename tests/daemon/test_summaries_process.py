@@ -32,7 +32,7 @@ def respond(daemon: DaemonProcess, text: str, previous: str) -> dict[str, Any]:
 
 
 def wait_written(daemon: DaemonProcess, least: int) -> None:
-    for _ in range(150):
+    for _ in range(600):  # a minute
         found = re.search(r"^mongarsd_memory_summaries_written (\S+)", daemon.text("/metrics"), re.MULTILINE)
         if found and float(found[1]) >= least:
             return
