@@ -218,10 +218,10 @@ class Engine:
                     decoded += self._verify(index, row, sequence, choice)
         self._scheduler.commit(step, self._clock.monotonic() - begin, decoded)
 
-    def _sample(self, sequence: Sequence, index: int) -> Sampled | BadRequest:
+    def _sample(self, sequence: Sequence, index: int, output: int = 0) -> Sampled | BadRequest:
         """The next token, or why the job's own grammar gives none."""
         try:
-            return self._live[sequence.id].sampler.sample(index)
+            return self._live[sequence.id].sampler.sample(index, output)
         except BadRequest as error:
             return error
 
@@ -237,7 +237,11 @@ class Engine:
             kept += 1
             sequence.accepted += 1
             sequence.computed = length = length + 1
-            choice = self._live[sequence.id].sampler.sample(index, kept)
+            after = self._sample(sequence, index, kept)
+            if isinstance(after, BadRequest):
+                self._fail(sequence, after)
+                break
+            choice = after
             self._take(sequence, choice)
         self._backend.trim(slot, length)
         return kept

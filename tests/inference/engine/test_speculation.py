@@ -7,8 +7,11 @@ from fakes.engine import Bench, job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongarsd.ground.job import Delta, Job
+from mongarsd.ground.errors import BadRequest
+from mongarsd.ground.job import Delta, Finished, Job
 from mongarsd.ground.sampling import Sampling
+from mongarsd.inference.engine.base import Sampled
+from mongarsd.inference.engine.fake import FakeBackend, FakeSampler
 from mongarsd.inference.engine.scheduler import Step
 from mongarsd.inference.engine.sequence import Sequence
 from mongarsd.inference.engine.speculation import LENGTHS, LONGEST_DRAFT, Speculation
@@ -189,3 +192,39 @@ def test_the_rate_counts_tokens_not_rows() -> None:
     assert bench.scheduler.step == pytest.approx(0.005)
     assert bench.scheduler.pacer.decode_step == 0.0
     assert lengths(speculation, one, other) == [0, 0]
+
+
+class Losing(FakeBackend):
+    """The sampler of job "a" cannot follow its grammar beyond `most` tokens."""
+
+    most = 0
+
+    def sampler(self, job: Job, prompt: Any, constraint: Any = None) -> FakeSampler:
+        sampler = super().sampler(job, prompt, constraint)
+        return LosingSampler(self, job, len(prompt)) if job.id == "a" else sampler
+
+
+class LosingSampler(FakeSampler):
+    def sample(self, row: int, output: int = 0) -> Sampled:
+        if self._length >= len(QUOTE) + Losing.most:
+            raise BadRequest("grammar: the answer can be read in too many ways", param="grammar")
+        return super().sample(row, output)
+
+
+@pytest.mark.parametrize("most", range(30, 50))
+def test_a_grammar_that_ends_within_a_draft_fails_its_own_job_alone(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Some of these are the first output of a step, most a later one."""
+    monkeypatch.setattr(Losing, "most", most)
+    whole = run(job("a", QUOTE, max_tokens=100), on=True).tokens("a")
+    bench = Bench(slots=2, context=400, speculation=eager())
+    bench.backend.__class__ = Losing
+    bench.run(job("a", QUOTE, max_tokens=100))
+    assert bench.error("a") == "invalid_request"
+    said = bench.tokens("a")
+    assert said == whole[: len(said)]
+    assert len(said) <= most
+    assert not any(isinstance(event, Finished) for event in bench.events["a"])
+    alone = Bench(slots=2, context=400)
+    for one in (bench, alone):
+        one.run(job("b", QUOTE + " and", max_tokens=30))
+    assert bench.text("b") == alone.text("b"), "the slot is free, and holds what it says"
