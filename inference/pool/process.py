@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -83,9 +84,15 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._link.send(message)
 
     def kill(self) -> None:
-        """SIGKILL: works on stopped and deadlocked processes too. Harmless when it is gone."""
-        if self._transport is not None and self._transport.get_returncode() is None:
-            self._transport.kill()
+        """SIGKILL: works on stopped and deadlocked processes too. Harmless when it is gone.
+
+        Not `transport.kill`: it takes the exit code of a process that has just died, and asyncio tells 255 then.
+        """
+        if self._transport is None or self._transport.get_returncode() is not None:
+            return
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                os.kill(self.pid, signal.SIGKILL)
 
     def kill_after(self, seconds: float) -> None:
         """Give it that long to end by itself."""

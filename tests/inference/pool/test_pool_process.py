@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,15 @@ async def test_how_it_ended(code: str, end: str) -> None:
     worker = await WorkerProcess.spawn(child(code), ignore)
     assert await asyncio.wait_for(worker.ended, 20) == end
     worker.kill()  # harmless
+
+
+async def test_a_kill_that_comes_late_changes_nothing_of_how_it_ended() -> None:
+    for _ in range(8):
+        worker = await WorkerProcess.spawn(child("sys.exit(3)"), ignore)
+        with contextlib.suppress(ChildProcessError):  # the thread that waits for it was faster
+            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - asyncio shall not know yet
+        worker.kill()
+        assert await worker.ended == "exited with code 3"
 
 
 async def test_output_is_kept_in_bounds() -> None:
