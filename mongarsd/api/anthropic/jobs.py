@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mongarsd.api.anthropic.blocks import chat_messages
 from mongarsd.api.anthropic.requests import CountRequest, MessagesRequest, Tool, ToolChosen
 from mongarsd.api.openai.jobs import Order, chat_jobs
+from mongarsd.api.openai.naming import renamed
 from mongarsd.api.openai.requests import SAMPLING, ChatRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
@@ -33,21 +35,24 @@ def job_of(body: CountRequest, request: ChatRequest, model: ModelStatus, order: 
     """Raises BadRequest."""
     if body.thinking and body.thinking.type == "enabled" and "thinking" not in model.capabilities:
         raise BadRequest(f"thinking: {model.name} does not think", param="thinking")
-    try:
+    with renamed(_sent):
         (job,) = chat_jobs(request, order)
-    except BadRequest as error:
-        error.param = _THEIR_NAMES.get(error.param or "", error.param)
-        if error.param:
-            error.param = error.param.replace(".function.parameters", ".input_schema").replace(".function.", ".")
-        raise
     return job
 
 
-_THEIR_NAMES = {
-    "json_schema": "output_config.format.schema",
-    "response_format": "output_config.format",
-    "tool_choice.function.name": "tool_choice.name",
-}
+#: Of the fields of the request that is made, at the beginning of a complaint: what was sent instead.
+_NAMES = (
+    (re.compile(r"\A(tools\[\d+\])\.function\.parameters"), r"\1.input_schema"),
+    (re.compile(r"\A(tools\[\d+\]|tool_choice)\.function"), r"\1"),
+    (re.compile(r"\Ajson_schema"), "output_config.format.schema"),
+    (re.compile(r"\Aresponse_format"), "output_config.format"),
+)
+
+
+def _sent(text: str) -> str:
+    for name, sent in _NAMES:
+        text = name.sub(sent, text)
+    return text
 
 
 def _tool(tool: Tool, path: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -201,6 +202,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
     ({"temperature": -1}, "temperature"),
     ({"mcp_servers": [{"url": "x"}]}, "mcp_servers"),
+    (
+        {"output_config": {"format": {"type": "json_schema", "schema": {"not": {"type": "null"}}}}},
+        "output_config.format.schema",
+    ),
 ]
 
 
@@ -211,6 +216,7 @@ async def test_what_is_refused(served: Served, more: dict[str, Any], param: str)
     assert said["error"]["type"] == "invalid_request_error"
     assert said["error"]["param"] == param
     assert said["error"]["message"]
+    assert not re.match(r"json_schema|response_format|\S*\.function", said["error"]["message"]), "a word of OpenAI's"
     assert not served.executor.jobs
 
 
