@@ -94,6 +94,9 @@ class TextStream:
         for token, piece in zip(tokens, pieces, strict=True):
             if released := self.push(token, piece, None):
                 said.append(released.text)
+        if self._pending:  # only a last token is released without the rest of its character
+            rest, self._pending = decode(self._pending, b"", final=True)
+            self._text += rest
         before = 0
         for part in split(self._phase, self._text, final=True):
             if part.shown and part.phase is Phase.ANSWER and self.stop is None:

@@ -104,6 +104,8 @@ def fresh(stops: list[str], mode: str) -> TextStream:
 @given(runs())
 @example(([b"a<", b"|b", b"STOP"], ["<|x", "STOP"], "plain"))
 @example(([b"\xe4\xb8", b"\xadSTOP"], ["STOP"], "plain"))
+@example(([b"a", b"\xe4\xb8"], [], "plain"))  # cut inside a character
+@example(([b"a<"], ["<|x"], "plain"))
 @example(([b"<th", b"ink>STOP", b"</think>", b"\n", b"xSTOP"], ["STOP"], "thinks"))
 def test_equals_the_reference_whole_and_resumed_anywhere(case: tuple[list[bytes], list[str], str]) -> None:
     pieces, stops, mode = case
@@ -118,6 +120,11 @@ def test_equals_the_reference_whole_and_resumed_anywhere(case: tuple[list[bytes]
         assert resumed.stop is None
         after = run(resumed, pieces, first=len(produced))
         assert after == releases[boundary:]  # the very same events, so it can be resumed again
+    if releases and releases[-1].stop is None:  # all of it was delivered, but that it has ended
+        resumed = fresh(stops, mode)
+        text = resumed.replay(expected[0], pieces)
+        assert text == expected[1]
+        assert run(resumed, pieces, first=len(pieces)) == []
 
 
 @given(runs())
