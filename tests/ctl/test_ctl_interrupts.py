@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,10 +61,12 @@ def press(heard: str, file: str, name: str, many: str, folder: Path) -> subproce
     ],
 )
 def test_a_command_ends_with_130(daemon: FakeDaemon, tmp_path: Path, file: str, name: str, many: str) -> None:
+    pause = threading.Event()
+
     def slowly(_: Request) -> Iterator[bytes]:
         for _ in range(200):
             yield b" "
-            time.sleep(0.05)
+            pause.wait(0.05)
 
     if name == "open_socket":
         daemon.answers["GET /admin/status"] = slowly
@@ -79,13 +82,15 @@ def test_where_it_is_ignored_it_stays_so(daemon: FakeDaemon, tmp_path: Path) -> 
 
 
 def test_a_chat_outlives_any_number_of_presses(daemon: FakeDaemon, tmp_path: Path) -> None:
+    pause = threading.Event()
+
     def endless(request: Request) -> Iterator[bytes]:
         if len(request.body["messages"]) > 1:
             yield from sse({"content": f"<{len(request.body['messages'])}>"})
             return
         for _ in range(1000):
             yield from sse({"content": "begun "}, finish=None, done=False)
-            time.sleep(0.02)
+            pause.wait(0.02)
 
     daemon.answers[CHAT] = endless
     env = os.environ | {"TERM": "xterm", "INPUTRC": "/dev/null", "MONGARSD_SOCKET": str(tmp_path / "control.sock")}
