@@ -12,7 +12,7 @@ import gguf
 import pytest
 from fakes.tiny_reader import CLS, CONTEXT, QWEN_CONTEXT, SEP, WIDTH, WORDS, write_bert, write_qwen
 
-from mongarsd.ground.clock import SystemClock
+from mongarsd.ground.clock import FakeClock
 from mongarsd.ground.errors import InvalidModel
 from mongarsd.ground.job import Embedded, Event, Failed, Finished, Job, Ranked, Rerank, Started
 from mongarsd.inference.embed.embedder import Embedder
@@ -34,24 +34,24 @@ def load(path: Path, kind: Kind = "embedding", context: int = 1024) -> Load:
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
-    return open_reader(load(write_bert(tmp_path_factory.mktemp("bert") / "m.gguf")), SystemClock())
+    return open_reader(load(write_bert(tmp_path_factory.mktemp("bert") / "m.gguf")), FakeClock())
 
 
 @pytest.fixture(scope="module")
 def ranker(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     path = write_bert(tmp_path_factory.mktemp("rank") / "m.gguf", pooling=None, head=True)
-    return open_reader(load(path, "rerank"), SystemClock())
+    return open_reader(load(path, "rerank"), FakeClock())
 
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
-    return open_reader(load(write_qwen(tmp_path_factory.mktemp("qwen") / "m.gguf")), SystemClock())
+    return open_reader(load(write_qwen(tmp_path_factory.mktemp("qwen") / "m.gguf")), FakeClock())
 
 
 @pytest.fixture(scope="module")
 def qwen_ranker(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     path = write_qwen(tmp_path_factory.mktemp("qrank") / "m.gguf", ranks=True)
-    return open_reader(load(path, "rerank"), SystemClock())
+    return open_reader(load(path, "rerank"), FakeClock())
 
 
 def run(model: Embedder, *jobs: Job) -> list[Event]:
