@@ -228,5 +228,5 @@ def _tune(transport: asyncio.Transport, write_timeout: float) -> None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     # A client that vanished without a word (lid closed, Wi-Fi gone) is noticed after this, not after 15 minutes. Twice,
-    # for a full window is such a client to the kernel too, and who is there and does not read is cut, counted and logged.
+    # for a full window is such a client to the kernel too, and who is there and does not read is to be cut and counted.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(2 * write_timeout * 1000))
