@@ -112,8 +112,7 @@ class Context:
             begin = end
         self._batch.n_tokens = total
         self._use_threads(self._decode_threads if total == sum(row.outputs for row in rows) else self._prefill_threads)
-        # Drafts are for few streams; with more, all rows are single and the kernels alike.
-        self.plain_kernels.use(len(rows) <= MOST_STREAMS and all(len(row.tokens) < TILE for row in rows))
+        self.plain_kernels.use(all(len(row.tokens) < TILE for row in rows) and _kernels_differ(rows))
         self._outputs = []
         code = self._lib.llama_decode(self.handle, self._batch)
         if code == 1:
@@ -196,3 +195,10 @@ class Context:
             self._lib.llama_free(self.handle)
             self.handle = None
             self._outputs = []
+
+
+def _kernels_differ(rows: Sequence[Row]) -> bool:
+    """Would a row take another kernel beside others than alone? One of few streams, which may have a draft, and one
+    whose sequence has no neighbour in the step, as it is computed by itself. Neighbours' single rows are alike."""
+    step = {row.sequence for row in rows}
+    return len(rows) <= MOST_STREAMS or any(not step & {number - 1, number + 1} for number in step)
