@@ -45,6 +45,7 @@ def test_time_that_goes_back_gives_nothing() -> None:
     bucket = Bucket(60, 100.0)
     bucket.take(100.0, 60)
     assert bucket.level(50.0) == 0.0
+    bucket.take(50.0, 0.0)
     assert bucket.level(101.0) == pytest.approx(1.0)
 
 

@@ -33,6 +33,12 @@ def test_another_conversation_with_the_same_system_prompt_is_copied_and_the_firs
     assert cells.cached(SYSTEM + [7] * MIN_TAIL + [9]) == len(SYSTEM) + MIN_TAIL
 
 
+def test_a_slot_that_goes_another_way_is_cut_and_not_copied_onto_itself() -> None:
+    cells = Cells(1)
+    finished(cells, SYSTEM + [7] * MIN_TAIL, 1.0)
+    assert cells.take([*SYSTEM, 8]) == Placement(0, len(SYSTEM))
+
+
 def test_a_busy_slot_lends_its_prompt() -> None:
     cells = Cells(2)
     busy = cells.take(SYSTEM)
