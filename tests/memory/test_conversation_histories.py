@@ -22,7 +22,8 @@ T = TypeVar("T")
 VERBS = ["create", "create", "append", "append", "rate", "rewrite", "delete turn", "delete", "wait"]
 STEPS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.sampled_from("ab"), st.integers(0, 99), st.text("xé€ ", max_size=6)),
-    max_size=30,
+    min_size=10,
+    max_size=40,
 )
 _runs = count()
 
