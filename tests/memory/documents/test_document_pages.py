@@ -58,12 +58,12 @@ async def test_pages_are_cut_from_what_there_is(shelf: Shelf, whose: list[str], 
     await check(some_files, names, limit, backwards=False)
     await check(some_stores, [store for _, store in held[mine]], limit)
 
-    store = (await stores.create(mine, "all", entries=[NewEntry(file=name) for name in names[::2]])).id
-    batch = await stores.add(mine, store, [NewEntry(file=name) for name in names[1::2]], batch=True)
+    whole = (await stores.create(mine, "all", entries=[NewEntry(file=name) for name in names[::2]])).id
+    batch = await stores.add(mine, whole, [NewEntry(file=name) for name in names[1::2]], batch=True)
 
     def entries(batch: str) -> Callable[..., Awaitable[tuple[list[str], bool]]]:
         async def some(**how: Any) -> tuple[list[str], bool]:
-            found, more = await stores.entries(mine, store, batch=batch, **how)
+            found, more = await stores.entries(mine, whole, batch=batch, **how)
             return [one.file for one in found], more
 
         return some
