@@ -65,9 +65,9 @@ async def told(sdk: openai.AsyncOpenAI, ask: str, texts: dict[str, str]) -> None
         model=POET,
         messages=[{"role": "user", "content": ask}],
         temperature=0,
-        max_tokens=64,
+        max_tokens=160,
         stream=True,
-        extra_body={"cache_prompt": False},
+        extra_body={"cache_prompt": False, "ignore_eos": True},
     )
     async for chunk in stream:
         texts[ask] += chunk.choices[0].delta.content or ""
