@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import openai
 import pytest
 from fakes.daemon_process import MODEL, DaemonProcess
 from fakes.tool_schemas import SCHEMAS
+
+from mongarsd.inference.cache.disk import scan
 
 from .conftest import real_daemon
 
@@ -44,6 +46,11 @@ LIGHT = {
 FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
 ASK: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
 NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
+#: Each run computes its prompt alike. Cells of a longer prompt's tile round otherwise than the prompt read anew.
+UNCACHED = {"cache_prompt": False}
+#: With tools it has several tiles, which a crowded machine computes in smaller rows, and those round otherwise. It is
+#: asked once before: then the same cells are there for all who ask it.
+READ: dict[str, Any] = {"extra_body": {}}
 
 
 def client(url: str) -> openai.AsyncOpenAI:
@@ -52,14 +59,16 @@ def client(url: str) -> openai.AsyncOpenAI:
 
 async def ask(url: str, **fields: Any) -> Any:
     async with client(url) as sdk:
-        return await sdk.chat.completions.create(**{"model": MODEL, "messages": ASK, "temperature": 0, **fields})
+        return await sdk.chat.completions.create(
+            **{"model": MODEL, "messages": ASK, "temperature": 0, "extra_body": UNCACHED, **fields}
+        )
 
 
 async def stream(url: str, **fields: Any) -> AsyncIterator[Any]:
     """The choices of all chunks."""
     async with client(url) as sdk:
         chunks = await sdk.chat.completions.create(
-            **{"model": MODEL, "messages": ASK, "temperature": 0, "stream": True, **fields}
+            **{"model": MODEL, "messages": ASK, "temperature": 0, "extra_body": UNCACHED, "stream": True, **fields}
         )
         async for chunk in chunks:
             for choice in chunk.choices:
@@ -98,7 +107,7 @@ async def test_two_hundred_bound_answers_sixteen_at_a_time_all_valid(sixteen: st
 
     async def one(name: str, seed: int) -> None:
         question = [{"role": "user", "content": f"Answer with a very short JSON object: {name}."}]
-        fields = {"max_tokens": 160, "temperature": 0.7, "seed": seed}
+        fields = {"max_tokens": 160, "temperature": 0.7, "seed": seed, "extra_body": {}}
         async with limit:
             answer = await ask(sixteen, messages=question, response_format=form(schemas[name]), **fields)
         choice = answer.choices[0]
@@ -153,7 +162,8 @@ async def test_a_forced_call_and_the_turn_after_it(url: str, choice: Any) -> Non
 
 async def test_a_function_is_called_in_openais_old_words(url: str) -> None:
     """`functions`, plain and streamed, and the turn with its result."""
-    fields = {"functions": [WEATHER["function"], LIGHT["function"]], "function_call": {"name": "get_weather"}}
+    fields = {"functions": [WEATHER["function"], LIGHT["function"]], "function_call": {"name": "get_weather"}, **READ}
+    await ask(url, **fields, max_tokens=1)
     first = (await ask(url, **fields, max_tokens=120)).choices[0]
     assert first.finish_reason == "function_call"
     assert first.message.content is None
@@ -187,7 +197,8 @@ async def test_a_function_is_called_in_openais_old_words(url: str) -> None:
 
 
 async def test_a_streamed_call_is_the_plain_one(url: str) -> None:
-    fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "max_tokens": 120}
+    fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "max_tokens": 120, **READ}
+    await ask(url, **fields)
     (plain,) = (await ask(url, **fields)).choices[0].message.tool_calls
     name, arguments, reason, ids, pieces = "", "", None, [], 0
     async for choice in stream(url, **fields):
@@ -217,7 +228,9 @@ def results(calls: Sequence[Any]) -> list[dict[str, Any]]:
 
 async def test_several_calls_at_once_and_the_turn_with_all_their_results(url: str) -> None:
     """Small as the model is, it needs a seed with which it goes on to a second call."""
-    fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "parallel_tool_calls": True, "max_tokens": 300}
+    fields = {"tools": [WEATHER, LIGHT], "tool_choice": "required", "parallel_tool_calls": True, **READ}
+    await ask(url, **fields, max_tokens=1)
+    fields["max_tokens"] = 300
     for seed in range(12):
         sampling = {"temperature": 0.8, "seed": seed}
         choice = (await ask(url, **fields, **sampling)).choices[0]
@@ -240,10 +253,12 @@ async def test_several_calls_at_once_and_the_turn_with_all_their_results(url: st
     assert [*streamed.values()] == [[call.function.name, call.function.arguments] for call in calls]
     assert len(ids) == len(calls)
     turns = results(calls)
-    one = await ask(url, messages=turns, tools=[WEATHER, LIGHT], tool_choice="none", max_tokens=40)
+    told = {"messages": turns, "tools": [WEATHER, LIGHT], "tool_choice": "none", "max_tokens": 40, **READ}
+    await ask(url, **told)
+    one = await ask(url, **told)
     assert one.choices[0].message.content
     text = ""
-    async for part in stream(url, messages=turns, tools=[WEATHER, LIGHT], tool_choice="none", max_tokens=40):
+    async for part in stream(url, **told):
         text += part.delta.content or ""
     assert text == one.choices[0].message.content
     without = await ask(url, messages=turns[:-1], tools=[WEATHER, LIGHT], tool_choice="none", max_tokens=40)
@@ -269,10 +284,6 @@ async def test_what_cannot_work_is_a_bad_request(url: str, fields: dict[str, Any
     assert caught.value.param == param
 
 
-#: Both runs compute the prompt alike. Cells of a longer prompt's tile round otherwise than the prompt read anew.
-UNCACHED = {"cache_prompt": False}
-
-
 def pids(daemon: DaemonProcess) -> list[int]:
     children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
     return [int(pid) for pid in children.read_text().split()]
@@ -283,7 +294,7 @@ async def test_a_bound_answer_survives_the_death_of_its_worker(
     daemon: DaemonProcess, url: str, temperature: float
 ) -> None:
     schema = {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 12, "maxItems": 12}
-    sampling = {"temperature": temperature, "seed": 5, "extra_body": UNCACHED}
+    sampling = {"temperature": temperature, "seed": 5}
     fields = {"response_format": form(schema), "max_tokens": 400, **sampling}
     whole = (await ask(url, **fields)).choices[0].message.content
     text, killed = "", False
@@ -298,12 +309,26 @@ async def test_a_bound_answer_survives_the_death_of_its_worker(
     assert text == whole
 
 
-async def test_a_streamed_call_goes_on_after_the_death_of_its_worker(daemon: DaemonProcess, url: str) -> None:
+async def test_a_streamed_call_goes_on_after_the_death_of_its_worker(
+    daemon: DaemonProcess, url: str, until: Callable[..., None]
+) -> None:
+    """Its prompt has several tiles, which a crowded machine computes in smaller rows, and those round otherwise. So the
+    next worker is left what the first computed, under a beginning that nobody else has."""
     notes = {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 12, "maxItems": 12}
     parameters = {"type": "object", "properties": {"notes": notes}, "required": ["notes"]}
     tool = {"type": "function", "function": {"name": "take_notes", "parameters": parameters}}
-    fields = {"tools": [tool], "tool_choice": "required", "max_tokens": 400, "extra_body": UNCACHED}
-    (whole,) = (await ask(url, **fields)).choices[0].message.tool_calls
+    messages = [{"role": "system", "content": "Twelve notes are to be taken."}, *ASK]
+    fields = {
+        "messages": messages, "tools": [tool], "tool_choice": "required", "max_tokens": 400, "extra_body": {}
+    }  # fmt: skip
+
+    def written() -> int:
+        return len(list(scan(daemon.state / "cache" / "prefix")))
+
+    before = written()
+    answer = await ask(url, **fields)
+    (whole,) = answer.choices[0].message.tool_calls
+    await asyncio.to_thread(until, lambda: written() >= before + answer.usage.prompt_tokens // 64)
     names, ids, arguments, killed = [], [], "", False
     async for choice in stream(url, **fields):
         for piece in choice.delta.tool_calls or ():
