@@ -15,6 +15,7 @@ SMALL = (48, 32, SMALLEST)  # for a board too slow for a tile
 FIRST = TILE  # before anything was measured
 MARGIN = 0.9  # of the bound is aimed at: steps vary
 ALONE = 1.0  # seconds a step may take while nobody is decoding: newcomers and cancellations wait for it
+LAST_TILE = 4.0  # seconds that one whole tile may take then: its parts cost up to twice as much a token (measured)
 GAIN = 0.8  # cost of a token in the next larger kind of row, until that was tried (measured: 0.75 to 0.85)
 
 
@@ -83,9 +84,11 @@ class Pacer:
         if not any(self._each):
             return min(FIRST, self._largest)
         bound = self._max_gap * MARGIN - self.decode_step if decoding else ALONE
+        tile_bound = bound if decoding else LAST_TILE
         sizes: list[int] = [*range(self._largest // TILE * TILE, 0, -TILE), *SMALL]
         for tokens in sizes:
-            if tokens * self._cost(kind(tokens), position + tokens / 2) <= bound:
+            seconds = tokens * self._cost(kind(tokens), position + tokens / 2)
+            if seconds <= (tile_bound if tokens == TILE else bound):
                 return tokens
         return SMALLEST
 

@@ -72,6 +72,14 @@ def test_a_slow_board_still_moves() -> None:
     assert paced.chunk(4, 100) == SMALLEST
 
 
+def test_alone_a_slow_board_computes_whole_tiles_for_as_long_as_one_may_wait() -> None:
+    for each, chunk in ((0.03, TILE), (0.1, SMALLEST)):
+        paced = pacer()
+        prefill(paced, Board(each), decoding=0, tokens=640)
+        assert paced.chunk(0, 100) == chunk
+        assert paced.chunk(1, 100) == SMALLEST
+
+
 def test_a_slowdown_is_noticed() -> None:
     paced = pacer()
     prefill(paced, Board(0.0005), decoding=4)
