@@ -26,6 +26,11 @@ def kind(value: Any) -> dict[str, Any]:
         ([kind("a"), kind("b")], None),
         ([kind("a"), kind("b"), kind("a")], (0, 2)),
         ([kind("a"), {"type": "object"}], (0, 1)),
+        ([kind("a"), kind("b") | {"nullable": True}], None),
+        ([kind("a") | {"nullable": True}, kind("b") | {"nullable": True}], (0, 1)),
+        ([{"type": "string", "nullable": True}, {"type": "number"}, {"type": "null"}], (0, 2)),
+        ([{"enum": [{"a": [1]}, []]}, {"enum": [{"a": [2]}, {}]}], None),
+        ([{"enum": [{"a": [1]}, []]}, {"enum": [{"a": [True]}, {}]}], (0, 1)),
         ([kind("a"), True], (0, 1)),
         ([{"type": "object", "properties": ["kind"], "required": ["kind"]}, {"type": "null"}], None),
     ],
@@ -43,11 +48,21 @@ def test_thousands_told_apart_by_a_value_need_no_comparison(make: Any) -> None:
 
 
 def test_what_may_be_compared_is_bounded_for_a_whole_grammar() -> None:
-    pairs, some = Pairs(), [{"const": [n]} for n in range(10)]
+    pairs, some = Pairs(), [*({"const": n} for n in range(9)), {"type": "string"}]
     for _ in range(MAX_PAIRS // 45):
         assert pairs.overlap(some) is None
     with pytest.raises(TooMany):
         pairs.overlap(some)
+
+
+@pytest.mark.parametrize("make", [str, lambda n: [n], lambda n: {"n": n}])
+def test_long_enumerations_count_for_as_many_pairs_as_they_take(make: Any) -> None:
+    lists = [{"enum": [make(1000 * i + n) for n in range(1000)]} for i in range(10)]
+    assert Pairs(most=0).overlap(lists) is None
+    beside = [*lists, {"type": "boolean"}]
+    assert Pairs().overlap(beside) is None
+    with pytest.raises(TooMany):
+        Pairs(most=1000).overlap(beside)
 
 
 VALUES = st.sampled_from([None, True, 1, 1.0, 2, "a", "b", [1], {"a": 1}])
