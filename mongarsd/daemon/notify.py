@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import struct
 import time
 from collections.abc import MutableMapping
 
@@ -32,27 +33,30 @@ class Notifier:
         self._socket: socket.socket | None = None
         if address[:1] in ("/", "@"):  # "@" is a name in the abstract namespace
             self._address = "\0" + address[1:] if address[0] == "@" else address
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            # Not `settimeout`: unconnected it always counts as writable, so Python would try again without a pause.
+            patience = struct.pack("@ll", *divmod(int(PATIENCE * 1e6), 1_000_000))  # struct timeval
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
 
     def ready(self) -> None:
-        self._send("READY=1", PATIENCE)
+        self._send("READY=1")
 
     def status(self, text: str) -> None:
-        self._send("STATUS=" + text.replace("\n", " "))
+        self._send("STATUS=" + text.replace("\n", " "), socket.MSG_DONTWAIT)
 
     def reloading(self) -> None:
         """`ready()` must follow."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", PATIENCE)
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        self._send("STOPPING=1", PATIENCE)
+        self._send("STOPPING=1")
 
     async def watchdog(self) -> None:
         """Runs in the event loop, so the signs of life stop when the loop does."""
         if self.interval is None:
             return
         while True:
-            self._send("WATCHDOG=1")
+            self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
             await asyncio.sleep(self.interval)
 
     def close(self) -> None:
@@ -60,12 +64,11 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, message: str, patience: float = 0.0) -> None:
+    def _send(self, message: str, flags: int = 0) -> None:
         if not self._socket:
             return
-        self._socket.settimeout(patience)
         try:
-            self._socket.sendto(message.encode(), self._address)
+            self._socket.sendto(message.encode(), flags, self._address)
         except OSError as error:
             log.debug("systemd was not told %r: %s", message, error)
 

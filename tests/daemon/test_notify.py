@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mongarsd.daemon import notify
 from mongarsd.daemon.notify import Notifier, inherited_sockets
 
 
@@ -54,6 +56,19 @@ def test_a_manager_that_is_slow_to_read_misses_nothing_that_counts(manager: tupl
     reading.join()
     assert got[-1] == b"READY=1"
     assert len(got) < 1000
+    notifier.close()
+
+
+def test_waiting_for_a_manager_that_does_not_read_takes_no_computing(
+    manager: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "PATIENCE", 0.5)
+    notifier = Notifier({"NOTIFY_SOCKET": manager[0]})
+    for number in range(1000):
+        notifier.status(str(number))
+    computed = time.thread_time()
+    notifier.ready()
+    assert time.thread_time() - computed < 0.1
     notifier.close()
 
 
