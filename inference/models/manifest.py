@@ -114,27 +114,35 @@ def read_manifest(root: Path, name: str) -> InstalledModel | None:
     except msgspec.MsgspecError as error:
         return _unreadable(name, path, f"is damaged ({error}): pull it again")
     file_path = store_path(root, Kind.BLOB, blob.digest)
+    problem = _problem(name, file_path, blob) or _without_base(root, name, blob)
+    if problem and not path.exists():
+        return None  # removed just now, and its files with it
     return InstalledModel(
         name=name,
         path=file_path,
         modified=modified,
-        problem=_problem(name, file_path, blob) or _without_base(root, name, blob),
+        problem=problem,
         **msgspec.structs.asdict(blob),
     )
 
 
 def _problem(name: str, path: Path, blob: Blob) -> str:
-    try:
-        size = path.stat().st_size
-    except OSError:
+    if (size := _size(path)) is None:
         return f"The file of {name} is missing: pull it again."
     if size != blob.size:
         return f"The file of {name} has {size} of {blob.size} bytes: pull it again."
     for role, file in blob.files.items():
         beside = path.with_name(file.digest.replace(":", "-"))
-        if not beside.is_file() or beside.stat().st_size != file.size:
+        if _size(beside) != file.size:
             return f"The {role} of {name} is missing or cut: pull it again."
     return ""
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _without_base(root: Path, name: str, blob: Blob) -> str:

@@ -19,6 +19,7 @@ from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models.beside import check, context_of, weights
 from mongarsd.inference.models.catalogue import Beside, Origin
 from mongarsd.inference.models.disk import Disk
+from mongarsd.inference.models.download import Hold
 from mongarsd.inference.models.formats import inspect, of_gguf
 from mongarsd.inference.models.gguf import GgufHeader
 from mongarsd.inference.models.manifest import Blob, Companion, describe
@@ -26,7 +27,7 @@ from mongarsd.inference.models.names import Kind, store_path
 from mongarsd.inference.models.onnx_weights import role, sealed
 from mongarsd.inference.models.partial import Partial, Report
 from mongarsd.inference.models.sources.base import Offer, Source
-from mongarsd.inference.models.threads import PIECE, in_thread
+from mongarsd.inference.models.threads import PIECE, in_thread, to_the_end
 
 #: (source, target, kind, disk, report) -> header of the target
 Requantize = Callable[[Path, Path, str, Disk, Report], Awaitable[GgufHeader]]
@@ -46,19 +47,30 @@ class Receiver:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def receive(
-        self, origin: Origin, source: Source, report: Report, companions: Sequence[tuple[Beside, Source]] = ()
+        self,
+        origin: Origin,
+        source: Source,
+        report: Report,
+        hold: Hold,
+        companions: Sequence[tuple[Beside, Source]] = (),
     ) -> Blob:
-        """With what it needs. Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull."""
+        """With what it needs, all of it held.
+
+        Raises NotFound, SourceUnavailable, VerificationFailed, InvalidModel, DiskFull.
+        """
         offer, wanted, key = await self._ask(origin, source, report)
         needed = [(part, beside) for part, beside in companions if not part.chat]
-        files = {part.role: await self._receive_beside(part, beside, report) for part, beside in needed}
+        files = {part.role: await self._receive_beside(part, beside, report, hold) for part, beside in needed}
         async with self._locks.setdefault(key, asyncio.Lock()):
-            if wanted and not files and (known := self._known(f"sha256:{wanted}", origin.requantize)):
+            known = self._known(f"sha256:{wanted}", origin.requantize) if wanted and not files else None
+            if known and await hold(*known.digests):
                 return structs.replace(known, source=source.ref)
             chat = [(part, beside) for part, beside in companions if part.chat]
-            return await self._receive(origin, source, offer, wanted, key, report, files, chat)
+            return await self._receive(origin, source, offer, wanted, key, report, hold, files, chat)
 
-    async def _receive_beside(self, part: Beside, source: Source, report: Report, least: int = 0) -> Companion:
+    async def _receive_beside(
+        self, part: Beside, source: Source, report: Report, hold: Hold, least: int = 0
+    ) -> Companion:
         """`least`: bytes that it must have."""
         origin = Origin(ref=part.ref, sha256=part.sha256, size=part.size)
         offer, wanted, key = await self._ask(origin, source, report)
@@ -66,22 +78,24 @@ class Receiver:
             _check_length(source, offer.size, least)  # before gigabytes are fetched for nothing
         async with self._locks.setdefault(key, asyncio.Lock()):
             digest = f"sha256:{wanted}"
-            if wanted and (blob := store_path(self._root, Kind.BLOB, digest)).exists():
-                return Companion(digest=digest, size=blob.stat().st_size, source=source.ref)
+            if wanted and await hold(digest):
+                size = store_path(self._root, Kind.BLOB, digest).stat().st_size
+                return Companion(digest=digest, size=size, source=source.ref)
             async with self._received(origin, source, offer, wanted, key, report) as (digest, file):
                 if least:
                     _check_length(source, file.stat().st_size, least)
                 else:
                     await in_thread(check, part.role, file)
                 companion = Companion(digest=digest, size=file.stat().st_size, source=source.ref)
+                await hold(digest)
                 await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
                 return companion
 
-    async def _receive_weights(self, data: Beside, report: Report) -> Companion:
+    async def _receive_weights(self, data: Beside, report: Report, hold: Hold) -> Companion:
         """Raises InvalidModel when the file is missing, or shorter than the model says of it."""
         name, least = data.ref.rpartition("/")[2], data.size or 0
         try:
-            return await self._receive_beside(data, self._source(data.ref), report, least)
+            return await self._receive_beside(data, self._source(data.ref), report, hold, least)
         except NotFound:
             raise InvalidModel(f"The model keeps weights in {name}, which is not beside it.", param="ref") from None
 
@@ -104,18 +118,19 @@ class Receiver:
         wanted: str | None,
         key: str,
         report: Report,
+        hold: Hold,
         files: dict[str, Companion],
         chat: Sequence[tuple[Beside, Source]],
     ) -> Blob:
         async with self._received(origin, source, offer, wanted, key, report) as (digest, part):
             facts = await in_thread(inspect, part)
             for data in weights(source.ref, facts.data):
-                files[data.role] = await self._receive_weights(data, report)
+                files[data.role] = await self._receive_weights(data, report, hold)
             if facts.kind == "chat":
                 for companion, beside in chat:
                     with suppress(NotFound):  # not every model has all of them
-                        files[companion.role] = await self._receive_beside(companion, beside, report)
-            return await self._place(origin, source.ref, digest, part, report, files)
+                        files[companion.role] = await self._receive_beside(companion, beside, report, hold)
+            return await self._place(origin, source.ref, digest, part, report, hold, files)
 
     @asynccontextmanager
     async def _received(
@@ -166,6 +181,7 @@ class Receiver:
         source_digest: str,
         part: Path,
         report: Report,
+        hold: Hold,
         files: dict[str, Companion],
     ) -> Blob:
         """Check the header, derive if asked to, and move the result among the blobs."""
@@ -197,7 +213,8 @@ class Receiver:
             derivation=derivation,
             files=files,
         )
-        await in_thread(_move, file, store_path(self._root, Kind.BLOB, digest))
+        await hold(digest)
+        await to_the_end(_move, file, store_path(self._root, Kind.BLOB, digest))
         part.unlink(missing_ok=True)  # noqa: ASYNC240 (an intermediate file: one system call)
         return blob
 

@@ -25,6 +25,12 @@ class Shared(Generic[T]):
         """Finished or cancelled: nobody can join."""
         return self._task.done() or self._task.cancelling() > 0
 
+    @property
+    def interrupted(self) -> bool:
+        """It ended, or is about to, in a way that the next one can go on from."""
+        task = self._task
+        return not task.done() or task.cancelled() or isinstance(task.exception(), SourceUnavailable)
+
     async def follow(self) -> AsyncGenerator[PullProgress, None]:
         """Progress until the work ends; then `result` has the outcome. Closing the iterator leaves."""
         self._watchers += 1

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import structs
@@ -35,6 +36,7 @@ from mongarsd.inference.models.attach import attach, base_of
 from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk
+from mongarsd.inference.models.download import Download, Hold
 from mongarsd.inference.models.installed import MANIFESTS, Installed
 from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
 from mongarsd.inference.models.names import DIGEST, OPEN, Kind, name_from_file, store_path, valid_name
@@ -72,7 +74,7 @@ class ModelStore:
         self.presets = Presets(root, self._disk)
         self._source = source
         self._receiver = Receiver(root, self._disk, requantize, self._installed.known, source)
-        self._pulls: dict[tuple[Origin, ...], Shared[Blob]] = {}
+        self._downloads: list[Download] = []  # changed by the event loop only; other threads read a copy
         self._changing = threading.Lock()  # manifests and the blobs they refer to change together
         (root / "models").mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in Kind:
@@ -102,19 +104,14 @@ class ModelStore:
         name, origins = self._plan(ref, name)
         blob: Blob | None = self._current(name, origins)
         if blob is None:
-            shared = self._pulls.get(origins)
-            if shared is None or shared.over:
-                shared = Shared(f"models.pull.{name}", lambda report: self._receive(origins, report))
-                self._pulls[origins] = shared
+            download = self._join(name, origins)
             try:
-                async with aclosing(shared.follow()) as lines:
+                async with aclosing(download.shared.follow()) as lines:
                     async for line in lines:
                         yield line
+                blob = await in_thread(self._install, name, download.shared.result())
             finally:
-                if shared.over and self._pulls.get(origins) is shared:
-                    del self._pulls[origins]
-            blob = shared.result()
-            blob = await in_thread(self._install, name, blob)
+                await self._leave(download)
         yield PullProgress(status="success", digest=blob.digest, total=blob.size, completed=blob.size)
 
     def remove(self, name: str) -> None:
@@ -137,11 +134,11 @@ class ModelStore:
         """A second name for the same files, or the same preset. Raises ModelNotFound, BadRequest, Conflict."""
         if stored := self.presets.find(name):
             return self.preset(new, stored.preset)
-        model = self.resolve(name)
         new = valid_name(new.removesuffix(":latest"))
-        if model.adapter:
-            raise BadRequest(f"{model.name} is an adapter, and adapters have the names they were pulled under")
         with self._changing, self._disk_trouble():
+            model = self.resolve(name)  # not before: it might be removed meanwhile
+            if model.adapter:
+                raise BadRequest(f"{model.name} is an adapter, and adapters have the names they were pulled under")
             self._free(new)
             if self.presets.find(new):
                 raise Conflict(f"{new} is the name of a preset: remove it first.")
@@ -149,9 +146,11 @@ class ModelStore:
         return None
 
     def preset(self, name: str, preset: Preset) -> None:
-        """Raises BadRequest, Conflict when a model has the name."""
+        """Raises BadRequest, Conflict when a model has the name, ModelNotFound when the preset's has gone."""
         with self._changing, self._disk_trouble():
             self._free(name)
+            if self._installed.find(preset.model) is None:
+                raise ModelNotFound(self._installed.missing(preset.parent or preset.model), param="model")
             self.presets.write(name, preset)
 
     def _free(self, name: str) -> None:
@@ -160,8 +159,43 @@ class ModelStore:
 
     async def close(self) -> None:
         """Cancel the pulls; what has arrived is kept. Idempotent."""
-        for shared in list(self._pulls.values()):
-            await shared.cancel()
+        for download in list(self._downloads):
+            await download.shared.cancel()
+
+    def _join(self, name: str, origins: tuple[Origin, ...]) -> Download:
+        """The one under way, or a new one. Each call is followed by one of `_leave`."""
+        same = (each for each in self._downloads if each.origins == origins and not each.shared.over)
+        if (download := next(same, None)) is None:
+            held: set[str] = set()
+            hold = partial(self._hold, held)
+            shared = Shared(f"models.pull.{name}", lambda report: self._receive(origins, report, hold))
+            download = Download(origins, shared, held)
+            self._downloads.append(download)
+        download.pulls += 1
+        return download
+
+    async def _leave(self, download: Download) -> None:
+        """The last one takes away what came and got no manifest, unless the next pull can go on from it."""
+        download.pulls -= 1
+        if download.pulls:
+            return
+        self._downloads.remove(download)
+        if download.held and not download.shared.interrupted:
+            await in_thread(self._release, download.held)
+
+    def _release(self, held: set[str]) -> None:
+        with self._changing, self._disk_trouble():
+            self._drop(*held)
+
+    async def _hold(self, held: set[str], *digests: str) -> bool:
+        """Implements Hold."""
+
+        def hold() -> bool:
+            with self._changing:  # after a removal under way, or before it
+                held.update(digests)
+                return all(store_path(self._root, Kind.BLOB, digest).exists() for digest in digests)
+
+        return await in_thread(hold)
 
     def _plan(self, ref: str, name: str | None) -> tuple[str, tuple[Origin, ...]]:
         """The name to install under, and where to get it, in order."""
@@ -200,7 +234,7 @@ class ModelStore:
                 return found.blob
         return None
 
-    async def _receive(self, origins: tuple[Origin, ...], report: Report) -> Blob:
+    async def _receive(self, origins: tuple[Origin, ...], report: Report, hold: Hold) -> Blob:
         """Try the origins in order; only what another origin may do better leads to the next."""
         failures: list[MongarsError] = []
         for origin in origins:
@@ -210,7 +244,7 @@ class ModelStore:
                     raise SourceUnavailable(f"models.offline is set: {source.ref} is not asked.")
                 companions = [(part, self._source(part.ref)) for part in origin.files]
                 with self._disk_trouble():
-                    return await self._receiver.receive(origin, source, report, companions)
+                    return await self._receiver.receive(origin, source, report, hold, companions)
             except (NotFound, SourceUnavailable, VerificationFailed, InvalidModel) as error:
                 log.warning("cannot get a model from %s: %s", source.ref, error.message)
                 failures.append(error)
@@ -221,13 +255,7 @@ class ModelStore:
     def _install(self, name: str, blob: Blob) -> Blob:
         """What was written under the name. Raises BadRequest for an adapter that does not fit."""
         with self._changing, self._disk_trouble():
-            if not all(store_path(self._root, Kind.BLOB, digest).exists() for digest in blob.digests):
-                raise ModelNotFound(f"{name} was removed while it was being pulled: pull it again.")
-            try:
-                name, blob = self._named(name, blob)
-            except MongarsError:
-                self._drop(*blob.digests)
-                raise
+            name, blob = self._named(name, blob)
             before = read_manifest(self._root, name)
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
@@ -266,8 +294,9 @@ class ModelStore:
             raise MongarsError(f"The model store cannot change {error.filename or folder}: {why}.") from error
 
     def _drop(self, *digests: str) -> None:
-        """Remove those blobs that no manifest refers to any more."""
+        """Remove those blobs that no manifest refers to any more, and no download is about to."""
         used = {digest for model in self._installed for digest in model.digests}
+        used.update(*(download.held for download in tuple(self._downloads)))
         for digest in digests:
             if DIGEST.fullmatch(digest) and digest not in used:
                 store_path(self._root, Kind.BLOB, digest).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -24,3 +25,12 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         if not future.cancelled():
             future.exception()  # seen: it must not be reported as lost
         raise
+
+
+async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same, but a cancellation comes too late and is ignored: for a last short step that cannot be half done."""
+    future = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    return future.result()
