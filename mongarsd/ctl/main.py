@@ -13,8 +13,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 def main() -> None:
     """Raises SystemExit; the exit codes are in the help."""
-    interrupts.begin()
     try:
+        interrupts.begin()
         try:
             _run()
         finally:

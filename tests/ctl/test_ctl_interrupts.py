@@ -53,6 +53,7 @@ def press(heard: str, file: str, name: str, many: str, folder: Path) -> subproce
 @pytest.mark.parametrize(
     ("file", "name", "many"),
     [
+        ("ctl/interrupts.py", "begin", ""),
         ("ctl/main.py", "_run", "many"),
         ("ctl/commands.py", "<module>", "many"),  # while it is imported
         ("ctl/app.py", "parse_args", ""),
