@@ -18,6 +18,8 @@ from mongarsd.inference.text.template import thinks
 
 #: protobuf: field 1 (ir_version), a varint. Every exporter writes it first.
 ONNX_START = b"\x08"
+#: Raised when headers are read for more, or otherwise: what an older one kept is then read again (`ModelStore.renew`).
+READER = 1
 #: Tokens an ONNX embedding model is given of a text when nobody says more: sentence-transformers' usual length.
 ONNX_CONTEXT = 256
 #: Tokens of an ONNX chat model whose config.json does not say more.

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from mongarsd.inference.models.disk import Disk
-from mongarsd.inference.models.formats import Facts
+from mongarsd.inference.models.formats import READER, Facts, inspect
 from mongarsd.inference.models.names import DIGEST, Kind, store_path
 from mongarsd.inference.models.onnx_weights import role as weights_role
 
@@ -35,6 +35,7 @@ class Blob(Facts, frozen=True, kw_only=True):
     derivation: str | None = None  # the type it was requantized to
     files: dict[str, Companion] = field(default_factory=dict)  # by role
     base: str = ""  # digest of the model that an adapter is for
+    reader: int = 0  # formats.READER when the facts were read; 0 = before it was kept
 
     @property
     def weights(self) -> int:
@@ -82,8 +83,17 @@ def describe(
         source_digest=source_digest,
         derivation=derivation,
         files=files or {},
+        reader=READER,
         **msgspec.structs.asdict(facts),
     )
+
+
+def renewed(model: InstalledModel) -> Blob:
+    """With what the file's header says to this version of the reader. Raises InvalidModel."""
+    facts = msgspec.structs.asdict(inspect(model.path))
+    if model.format == "onnx":  # these came from beside the file, and with other files
+        del facts["context_length"], facts["data"]
+    return msgspec.structs.replace(model.blob, reader=READER, **facts)
 
 
 def write_manifest(root: Path, name: str, blob: Blob, disk: Disk) -> None:

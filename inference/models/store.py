@@ -8,6 +8,7 @@ blob appears by one rename, after verification; a manifest after its blob.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -37,8 +38,16 @@ from mongarsd.inference.models.beside import beside
 from mongarsd.inference.models.catalogue import Catalogue, Origin, load_catalogue
 from mongarsd.inference.models.disk import Disk
 from mongarsd.inference.models.download import Download, Hold
+from mongarsd.inference.models.formats import READER
 from mongarsd.inference.models.installed import MANIFESTS, Installed
-from mongarsd.inference.models.manifest import Blob, InstalledModel, manifest_path, read_manifest, write_manifest
+from mongarsd.inference.models.manifest import (
+    Blob,
+    InstalledModel,
+    manifest_path,
+    read_manifest,
+    renewed,
+    write_manifest,
+)
 from mongarsd.inference.models.names import DIGEST, OPEN, Kind, name_from_file, store_path, valid_name
 from mongarsd.inference.models.partial import Report
 from mongarsd.inference.models.presets import Presets
@@ -156,6 +165,23 @@ class ModelStore:
     def _free(self, name: str) -> None:
         if (found := self._installed.find(name)) or self.catalogue.find(name):
             raise Conflict(f"{found.name if found else name} is the name of a model: choose another, or remove it.")
+
+    async def renew(self) -> None:
+        """Once after an update: what an older version of the reader said of the files that are installed."""
+        for model in self.installed():
+            if model.reader < READER and not model.problem:
+                try:
+                    await in_thread(self._renew, model)
+                except MongarsError as error:
+                    log.warning("the entry of %s stays as an older version wrote it: %s", model.name, error.message)
+
+    def _renew(self, model: InstalledModel) -> None:
+        with self._disk_trouble():
+            blob = renewed(model)
+            with self._changing:
+                if read_manifest(self._root, model.name) == model:  # not removed or replaced meanwhile
+                    write_manifest(self._root, model.name, blob, self._disk)
+                    os.utime(manifest_path(self._root, model.name), (model.modified, model.modified))
 
     async def close(self) -> None:
         """Cancel the pulls; what has arrived is kept. Idempotent."""

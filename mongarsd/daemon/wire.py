@@ -213,6 +213,7 @@ class Node:
     def begin(self) -> None:
         """What may take long and need not be waited for."""
         self._background.spawn("default model", self._default.run())
+        self._background.spawn("model facts", self._engines.store.renew())
         self._background.spawn("memory guard", self._engines.guard.run())
 
     def apply(self, config: Config) -> None:

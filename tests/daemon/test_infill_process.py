@@ -23,6 +23,14 @@ BEFORE, AFTER = "def add(a, b):", "    return c<|fim_middle|>"
 ENV = {"MONGARSD_INFERENCE_SLOTS": "1", "MONGARSD_INFERENCE_CONTEXT": "256"}
 
 
+def forget_infill(manifest: Path) -> None:
+    """As a version wrote it that knew nothing of texts with a gap."""
+    entry = json.loads(manifest.read_text())
+    assert entry.pop("infill")
+    assert entry.pop("reader")
+    manifest.write_text(json.dumps(entry))
+
+
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
     folder = Path(tempfile.mkdtemp(prefix="m"))  # a Unix socket's path is short
@@ -32,6 +40,7 @@ def daemon() -> Iterator[DaemonProcess]:
         async for _ in store.pull(f"file:{file}", MODEL):
             pass
         await store.close()
+        forget_infill(folder / "s" / "models" / "manifests" / f"{MODEL}.json")
 
     try:
         asyncio.run(pull(write_tiny_gguf(folder / "tiny.gguf", more=INFILL)))
@@ -59,8 +68,14 @@ def ask(daemon: DaemonProcess, path: str, **body: Any) -> Any:
     return answer
 
 
+def test_a_model_that_an_older_version_pulled_is_told_to_have_the_tokens(daemon: DaemonProcess) -> None:
+    limit = time.monotonic() + 30
+    while "insert" not in ask(daemon, "/api/show", model=MODEL)["capabilities"]:
+        assert time.monotonic() < limit, "its header was not read again"
+        time.sleep(0.05)
+
+
 def test_both_doors_fill_the_gap_as_its_tokens_would(daemon: DaemonProcess) -> None:
-    assert "insert" in ask(daemon, "/api/show", model=MODEL)["capabilities"]
     greedy = {"model": MODEL, "temperature": 0, "max_tokens": 12, "ignore_eos": True, "cache_prompt": False}
     tokens = [PRE, *BEFORE.encode(), SUF, *AFTER.encode(), MID]  # a byte is a token
     wanted = ask(daemon, "/v1/completions", prompt=tokens, **greedy)
