@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fakes import sse
 from fakes.daemon_process import MODEL, DaemonProcess, running
+from fakes.network import has_ipv6
 
 from mongarsd.daemon.keys import key_hash, new_key
 
@@ -118,15 +119,6 @@ def test_watchdog() -> None:
         for _ in range(4):
             daemon.wait_told("WATCHDOG=1")
         assert time.monotonic() - begin > 0.1  # twice as often as systemd asks, not as fast as it can
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")

@@ -22,12 +22,9 @@ def daemon() -> Iterator[DaemonProcess]:
 
 
 def post(daemon: DaemonProcess, path: str, body: Any) -> Any:
-    with contextlib.closing(daemon.connect()) as connection:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        data = json.loads(response.read())
-        assert response.status == 200, data
-        return data
+    status, data = daemon.post(path, body)
+    assert status == 200, data
+    return json.loads(data)
 
 
 def store(daemon: DaemonProcess) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 import signal
@@ -60,12 +59,9 @@ def daemon() -> Iterator[DaemonProcess]:
 
 
 def ask(daemon: DaemonProcess, path: str, **body: Any) -> Any:
-    with contextlib.closing(daemon.connect()) as connection:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-    assert response.status == 200, answer
-    return answer
+    status, answer = daemon.post(path, body)
+    assert status == 200, answer
+    return json.loads(answer)
 
 
 def test_a_model_that_an_older_version_pulled_is_told_to_have_the_tokens(daemon: DaemonProcess) -> None:

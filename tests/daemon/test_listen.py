@@ -7,18 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from fakes.network import has_ipv6
 
 from mongarsd.daemon.listen import bind_all, bind_control, bound_address, control_path
 from mongarsd.ground.errors import StartError
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 def test_binds_every_address() -> None:
