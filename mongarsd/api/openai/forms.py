@@ -6,6 +6,8 @@ What cannot be kept is refused here, before the job waits for anything.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from time import thread_time
 from typing import Any
 
 from mongarsd.api.body import check_plain
@@ -18,6 +20,9 @@ from mongarsd.inference.grammar.loose import loosened
 from mongarsd.inference.grammar.schema import compile_schema
 
 MAX_BRANCHES = 64  # nesting of a schema; the compiler's own limit is lower and has a better message
+#: Seconds of computing after which no more tools are looked at, because the forms of others wait meanwhile. A tool
+#: takes 1 to 10 ms (x86), one made to be slow up to 5 s.
+CHECKED = 20.0
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -29,7 +34,7 @@ def has_form(request: ChatRequest | CompletionRequest) -> bool:
 
 def chat_form(request: ChatRequest) -> dict[str, Any]:
     """Job's fields `grammar`, `tools`, `tool_choice`, `tool_name`, `parallel_tool_calls`. Raises BadRequest."""
-    tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or ())]
+    tools = _tools(request.tools or ())
     names = [tool["function"]["name"] for tool in tools]
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
         raise BadRequest(f"tools: two tools are named {twice}", param=f"tools[{names.index(twice)}].function.name")
@@ -84,6 +89,19 @@ def grammar_of(request: ChatRequest | CompletionRequest) -> str | None:
         raise BadRequest(f"{path}: required, and missing", param=path)
     check_plain(form.json_schema.schema_, path, MAX_BRANCHES)
     return compile_schema(form.json_schema.schema_, param=path)
+
+
+def _tools(given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Raises BadRequest."""
+    tools: list[dict[str, Any]] = []
+    end = thread_time() + CHECKED
+    for i, tool in enumerate(given):
+        if i and thread_time() > end:
+            where = f"tools[{i}].function"
+            why = f"the schemas of the tools before it take more than {CHECKED:g} s to check"
+            raise BadRequest(f"{where}: {why}: send fewer or simpler ones", param=where)
+        tools.append(_tool(tool, f"tools[{i}]"))
+    return tools
 
 
 def _tool(tool: dict[str, Any], path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mongarsd.api.openai import forms
 from mongarsd.api.openai.jobs import Order, chat_jobs, completion_jobs
 from mongarsd.api.openai.requests import SAMPLING, ChatRequest, CompletionRequest
 from mongarsd.ground.errors import BadRequest
@@ -161,6 +162,14 @@ def test_harmless_values_pass() -> None:
 
 def weather_and(*names: str) -> list[dict[str, Any]]:
     return [{"type": "function", "function": {"name": name}} for name in ("weather", *names)]
+
+
+def test_tools_are_checked_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = chat(tools=weather_and("other"))
+    assert len(job.tools) == 2
+    monkeypatch.setattr(forms, "CHECKED", -1.0)
+    chat(tools=weather_and())
+    fails("tools[1].function", tools=weather_and("other"))
 
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
