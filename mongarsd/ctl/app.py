@@ -17,6 +17,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 #: Options of commands that may also stand before the command, and whether a value follows.
 ANYWHERE = {"--socket": True, "--url": True, "--key": True, "--json": False}
+#: Groups have either of the two; "delete" is what the API calls it.
+REMOVE = ("rm", "remove", "delete")
 
 
 class Group(TyperGroup):
@@ -25,9 +27,15 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._behind_the_command(ctx, args))
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        names = REMOVE if cmd_name in REMOVE else (cmd_name,)
+        return next((found for name in names if (found := super(Group, self).get_command(ctx, name))), None)
+
     def _behind_the_command(self, ctx: Any, args: list[str]) -> list[str]:
         """`--socket X models list` as `models list --socket X`: a command knows the option or says that it does not."""
         front, rest = begins_with(args)
+        if front and not rest and not ctx.resilient_parsing:
+            ctx.fail(f"Option '{front[-1]}' requires an argument." if ANYWHERE.get(front[-1]) else "Missing command.")
         command: Any = self
         depth = 0
         while isinstance(command, TyperGroup) and depth < len(rest):

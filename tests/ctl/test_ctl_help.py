@@ -138,7 +138,9 @@ def test_options_of_every_command_may_stand_before_it(
     [
         ("--json chat Hi", Exit.USAGE, "No such option: --json"),
         ("--socket X fly", Exit.USAGE, "No such command 'fly'"),
-        ("--socket", Exit.USAGE, "Usage: mongarsctl"),
+        ("--socket", Exit.USAGE, "Option '--socket' requires an argument."),
+        ("models --url X --key", Exit.USAGE, "Option '--key' requires an argument."),
+        ("--socket status", Exit.USAGE, "Missing command."),
         ("--socket X", Exit.USAGE, "Usage: mongarsctl"),
         ("--socket X --version", Exit.OK, __version__),
         ("--socket X models -h", Exit.OK, "Usage: mongarsctl models"),
@@ -148,3 +150,9 @@ def test_what_stands_before_a_command_without_meaning(line: str, code: Exit, sai
     result = CliRunner().invoke(app, line.split(), prog_name="mongarsctl")
     assert result.exit_code == code
     assert said in result.output
+
+
+@pytest.mark.parametrize("words", ["models remove", "models delete", "users rm", "users delete"])
+def test_what_is_removed_may_be_asked_for_in_each_word_for_it(words: str) -> None:
+    result = CliRunner().invoke(app, [*words.split(), "-h"], prog_name="mongarsctl")
+    assert (result.exit_code, "Remove a" in result.output) == (Exit.OK, True)

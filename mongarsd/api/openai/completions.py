@@ -27,7 +27,11 @@ async def completions(request: web.Request) -> web.StreamResponse:
     body = await decode(request, _decoder)
     model, order = accept(parts, account(request), body)
     if body.suffix and "insert" not in model.capabilities:
-        raise BadRequest(f"suffix: {model.name} was not trained to fill a gap in a text", param="suffix")
+        raise BadRequest(
+            f"suffix: {model.name} was not trained to fill a gap in a text; take a model with `insert` among its "
+            "capabilities",
+            param="suffix",
+        )
     jobs = await parts.aside(has_form(body), completion_jobs, body, order)
     n = body.n or 1
     head = Head.new("cmpl-", parts.clock.wall(), model.name, parts.version)
