@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.folders import sync_folder
@@ -76,3 +77,9 @@ class Presets:
     def of(self, digest: str) -> list[str]:
         """Names of the presets of a model."""
         return [stored.name for stored in self.all() if stored.preset.model == digest]
+
+    def move(self, digest: str, new: str) -> None:
+        """Those of a model that was replaced, to what took its place. Raises DiskFull."""
+        for stored in self.all():
+            if stored.preset.model == digest:
+                self.write(stored.name, structs.replace(stored.preset, model=new))

@@ -285,6 +285,8 @@ class ModelStore:
             before = read_manifest(self._root, name)
             write_manifest(self._root, name, blob, self._disk)
             if before is not None:
+                if self._installed.find(before.digest) is None:
+                    self.presets.move(before.digest, blob.digest)
                 self._drop(*before.digests)
             self.presets.remove(name)  # a name means one thing
             return blob

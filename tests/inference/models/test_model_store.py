@@ -14,6 +14,7 @@ from mongarsd.ground.errors import (
     InvalidModel,
     ModelNotFound,
 )
+from mongarsd.ground.preset import Preset
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models.catalogue import Origin
 
@@ -138,6 +139,24 @@ async def test_damaged_manifest_is_reported_and_nothing_is_deleted(scene: Scene,
         store.resolve("model")
     store.remove("model")
     assert store.installed() == []
+
+
+@pytest.mark.parametrize("other", [True, False])
+async def test_presets_go_with_a_model_that_is_replaced(scene: Scene, *, other: bool) -> None:
+    store = scene.store()
+    await pull(store)
+    before = store.resolve("model").digest
+    if other:
+        store.copy("model", "other")
+    store.preset("mine", Preset(model=before, system="Rhyme."))
+    scene.sources[REF] = FakeSource(SMALLER)
+    await pull(store)
+    after = store.resolve("model").digest
+    assert after != before
+    stored = store.presets.find("mine")
+    assert stored
+    assert stored.preset == Preset(model=before if other else after, system="Rhyme.")
+    assert store.resolve(stored.preset.model)
 
 
 async def test_start_removes_what_a_crash_left(scene: Scene) -> None:
