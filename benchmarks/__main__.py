@@ -116,9 +116,10 @@ def main() -> None:
 
 
 def default_model(state: Path) -> Path:
-    from mongarsd.inference.models.store import ModelStore
+    from mongarsd.inference.models.catalogue import load_catalogue
+    from mongarsd.inference.models.installed import Installed
 
-    return ModelStore(state).resolve("smollm2-135m-instruct").path
+    return Installed(state, load_catalogue()).resolve("smollm2-135m-instruct").path
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from typing import NamedTuple, get_args
 
 from mongarsd.ground.clock import SystemClock
 from mongarsd.ground.job import Priority
-from mongarsd.inference.models.store import ModelStore
+from mongarsd.inference.models.catalogue import load_catalogue
+from mongarsd.inference.models.installed import Installed
 from mongarsd.inference.onnx.session import Session
 from mongarsd.inference.onnx.tokens import Tokenizer
 from mongarsd.inference.worker.protocol import Load
@@ -66,7 +67,7 @@ class Embedder:
     """The model in this process. Vectors are kept in STATE_DIR/benchmarks: a run that was stopped goes on there."""
 
     def __init__(self, state: Path) -> None:
-        model = ModelStore(state, offline=True).resolve("all-minilm-l6-v2")
+        model = Installed(state, load_catalogue()).resolve("all-minilm-l6-v2")
         load = Load(
             model=model.digest, path=str(model.path), node="", slots=1, context=256, decode_threads=1,
             prefill_threads=2, queue=1, max_gap=1.0,

@@ -60,7 +60,8 @@ def embedded(state: Path) -> tuple[list[str], NDArray[np.float32]]:
 
 
 def embed(state: Path, count: int, threads: int, seconds: float) -> None:
-    from mongarsd.inference.models.store import ModelStore
+    from mongarsd.inference.models.catalogue import load_catalogue
+    from mongarsd.inference.models.installed import Installed
     from mongarsd.inference.onnx.session import Session
     from mongarsd.inference.onnx.tokens import Tokenizer
     from mongarsd.inference.worker.protocol import Load
@@ -71,7 +72,7 @@ def embed(state: Path, count: int, threads: int, seconds: float) -> None:
     if not listed.exists():
         listed.write_text("\n".join(sentences()), "utf-8")
     texts = listed.read_text("utf-8").splitlines()
-    model = ModelStore(state, offline=True).resolve("all-minilm-l6-v2")
+    model = Installed(state, load_catalogue()).resolve("all-minilm-l6-v2")
     load = Load(
         model=model.digest, path=str(model.path), node="", slots=1, context=256, decode_threads=1,
         prefill_threads=threads, queue=1, max_gap=1.0,

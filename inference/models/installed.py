@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mongarsd.ground.errors import InvalidModel, ModelNotFound
 from mongarsd.inference.models.catalogue import Catalogue
 from mongarsd.inference.models.manifest import Blob, InstalledModel, read_manifest
 from mongarsd.inference.models.names import ADAPTER, DIGEST, NAME, Kind
@@ -13,10 +14,19 @@ MANIFESTS = (Kind.MANIFEST, Kind.ADAPTER)
 
 
 class Installed:
-    """Iterating gives every model and adapter by name; those with a `problem` too."""
+    """Iterating gives every model and adapter by name; those with a `problem` too. Changes nothing on the disk."""
 
     def __init__(self, root: Path, catalogue: Catalogue) -> None:
         self._root, self._catalogue = root, catalogue
+
+    def resolve(self, name: str) -> InstalledModel:
+        """By name, catalogue alias or digest. Raises ModelNotFound, InvalidModel."""
+        found = self.find(name)
+        if found is None:
+            raise ModelNotFound(self.missing(name), param="model")
+        if found.problem:
+            raise InvalidModel(found.problem, param="model")
+        return found
 
     def __iter__(self) -> Iterator[InstalledModel]:
         folders = (self._root / "models" / kind.value[0] for kind in MANIFESTS)

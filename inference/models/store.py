@@ -63,7 +63,7 @@ KEEP_PARTIAL = 7 * 86_400  # seconds; a download nobody came back to in a week o
 
 
 class ModelStore:
-    """Used by one process at a time. Raises OSError when `root` is not writable."""
+    """Used by one process at a time, others look through `Installed`. Raises OSError when `root` is not writable."""
 
     def __init__(
         self,
@@ -96,12 +96,7 @@ class ModelStore:
 
     def resolve(self, name: str) -> InstalledModel:
         """By name, catalogue alias or digest. Raises ModelNotFound, InvalidModel."""
-        found = self._installed.find(name)
-        if found is None:
-            raise ModelNotFound(self._installed.missing(name), param="model")
-        if found.problem:
-            raise InvalidModel(found.problem, param="model")
-        return found
+        return self._installed.resolve(name)
 
     async def pull(self, ref: str, name: str | None = None) -> AsyncGenerator[PullProgress, None]:
         """Install a catalogue model or a source; the last line has the status "success". Errors are raised.

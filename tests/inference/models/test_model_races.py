@@ -18,6 +18,7 @@ from mongarsd.ground.preset import Preset
 from mongarsd.ground.status import PullProgress
 from mongarsd.inference.models import manifest, receive
 from mongarsd.inference.models.catalogue import Beside, Catalogue, Origin
+from mongarsd.inference.models.installed import Installed
 from mongarsd.inference.models.manifest import InstalledModel
 from mongarsd.inference.models.store import ModelStore
 
@@ -188,3 +189,19 @@ async def test_a_model_that_is_removed_while_it_is_looked_at_is_gone_not_broken(
 
     monkeypatch.setattr(manifest, "_size", size)
     assert store.installed() == []
+
+
+async def test_a_look_from_another_process_takes_nothing_from_a_pull(scene: Scene) -> None:
+    gate = scene.sources[REF].gate = asyncio.Event()
+    scene.sources[SECOND] = FakeSource(SMALLER, ref=SECOND)
+    store = scene.store()
+    await pull(store, SECOND, name="other")
+    task = asyncio.create_task(pull(store))
+    await wait_until(lambda: scene.sources[REF].sent > 0)
+    before = scene.files("partial")
+    assert any(path.suffix == ".scratch" for path in before)
+    assert Installed(scene.root, Catalogue(scene.entries)).resolve("other").path.exists()
+    assert scene.files("partial") == before
+    gate.set()
+    await task
+    assert store.resolve("model").path.exists()
