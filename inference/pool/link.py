@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from mongarsd.ground.frames import Decoder, Encoder, FrameError
@@ -15,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes read at once; a step of 8 streams is about 1 kB. A plain Protocol makes asyncio allocate 256 kB for each read.
 BUFFER = 64 * 1024
+#: Reads after a failed write. The kernel holds 208 kB of a dead worker's words, and they become no more.
+REST = 64
 
 
 class Link(asyncio.BufferedProtocol):
@@ -45,9 +49,22 @@ class Link(asyncio.BufferedProtocol):
             log.error("the worker does not speak the protocol: %s", error)
             self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended, it is gone
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_rest()
         self._transport = None
         self._lost()
+
+    def _read_rest(self) -> None:
+        """A write to a worker that has died ends the transport, though its last words wait to be read: who ran in it
+        must be known."""
+        assert self._transport is not None
+        number = self._transport.get_extra_info("socket").fileno()
+        with suppress(OSError):  # there is no more
+            for _ in range(REST):
+                if not (read := os.readv(number, [self._buffer])):
+                    return
+                self.buffer_updated(read)
 
     @property
     def backlog(self) -> int:
