@@ -8,7 +8,7 @@ from typing import Any
 from mongarsd.api.anthropic.blocks import chat_messages
 from mongarsd.api.anthropic.requests import CountRequest, MessagesRequest, Tool, ToolChosen
 from mongarsd.api.openai.jobs import Order, chat_jobs
-from mongarsd.api.openai.naming import renamed
+from mongarsd.api.openai.naming import by, renamed
 from mongarsd.api.openai.requests import SAMPLING, ChatRequest
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Job
@@ -35,7 +35,7 @@ def job_of(body: CountRequest, request: ChatRequest, model: ModelStatus, order: 
     """Raises BadRequest."""
     if body.thinking and body.thinking.type == "enabled" and "thinking" not in model.capabilities:
         raise BadRequest(f"thinking: {model.name} does not think", param="thinking")
-    with renamed(_sent):
+    with renamed(by(_NAMES)):
         (job,) = chat_jobs(request, order)
     return job
 
@@ -47,12 +47,6 @@ _NAMES = (
     (re.compile(r"\Ajson_schema"), "output_config.format.schema"),
     (re.compile(r"\Aresponse_format"), "output_config.format"),
 )
-
-
-def _sent(text: str) -> str:
-    for name, sent in _NAMES:
-        text = name.sub(sent, text)
-    return text
 
 
 def _tool(tool: Tool, path: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from msgspec import UNSET, structs
 
 from mongarsd.api.openai.answers import ChatChoice, ChunkFunction, TimingsObject
 from mongarsd.api.openai.chunks import ChatChunks
-from mongarsd.api.openai.naming import renamed
+from mongarsd.api.openai.naming import by, renamed
 from mongarsd.api.openai.requests import ChatMessage, ChatRequest, ToolCall
 from mongarsd.ground.errors import BadRequest
 from mongarsd.ground.job import Delta, ToolChoice
@@ -36,7 +36,7 @@ def as_tools(request: ChatRequest) -> ChatRequest:
 
 def named_as_sent(request: ChatRequest) -> AbstractContextManager[None]:
     """Complaints about the request that `as_tools` makes name the fields of `request`."""
-    return renamed(_sent) if request.functions else nullcontext()
+    return renamed(by(_NAMES)) if request.functions else nullcontext()
 
 
 def answered(choice: ChatChoice) -> ChatChoice:
@@ -128,9 +128,3 @@ def _pieces(delta: Delta) -> Iterator[ChunkFunction]:
 
 def _word(reason: Any) -> Any:
     return "function_call" if reason == "tool_calls" else reason
-
-
-def _sent(text: str) -> str:
-    for name, sent in _NAMES:
-        text = name.sub(sent, text)
-    return text

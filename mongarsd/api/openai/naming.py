@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mongarsd.ground.errors import BadRequest
@@ -15,3 +16,14 @@ def renamed(rename: Callable[[str], str]) -> Iterator[None]:
         yield
     except BadRequest as error:
         raise type(error)(rename(error.message), param=error.param and rename(error.param), **error.detail) from None
+
+
+def by(names: Sequence[tuple[re.Pattern[str], str]]) -> Callable[[str], str]:
+    """For `renamed`: what each pattern finds is written as it was sent, one after the other."""
+
+    def rename(text: str) -> str:
+        for name, sent in names:
+            text = name.sub(sent, text)
+        return text
+
+    return rename
